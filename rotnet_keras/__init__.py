@@ -1,0 +1,52 @@
+"""Rotation-prediction pretraining (RotNet) for Keras, for many images and few labels.
+
+Names load at first use, so that `import rotnet_keras` costs nothing: TensorFlow, UMAP and
+matplotlib come in when a function that needs them is touched.
+"""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "rotation": ["rotate_batch", "rotate_each", "rotation_dataset"],
+        "datasets": ["DatasetError", "Examples", "Splits", "load_splits", "split_indices"],
+        "garments": ["draw_garments"],
+        "models": [
+            "attach_head",
+            "copy_model",
+            "freeze",
+            "reinitialise",
+            "remove_head",
+            "swap_head",
+            "two_conv_extractor",
+            "unfreeze",
+        ],
+        "training": [
+            "fine_tune",
+            "fit_classifier",
+            "pretrain",
+            "train_from_scratch",
+            "train_head",
+        ],
+        "evaluation": [
+            "accuracy",
+            "confusion",
+            "extract_features",
+            "predict_classes",
+            "rotation_accuracy",
+            "umap_map",
+        ],
+        "plots": [
+            "draw_model",
+            "plot_accuracies",
+            "plot_confusion",
+            "plot_history",
+            "plot_map",
+            "plot_rotations",
+        ],
+        "experiment": ["run_experiment", "summarise"],
+    },
+)

@@ -1,0 +1,24 @@
+"""Argument checks that several modules share; each error names what it got and what it takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def check_count(name, value):
+    """Raise unless `value` is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def check_examples(images, labels, names=("images", "labels")):
+    """Return labelled images as arrays, or raise unless each image has one whole-number label."""
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"{names[0]} must be (N, H, W, C) with N at least 1, got {images.shape}")
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"{names[1]} must be whole numbers of shape ({len(images)},), one for each of "
+            f"{names[0]}, got {labels.dtype} of shape {labels.shape}"
+        )
+    return images, labels

@@ -1,0 +1,141 @@
+"""Questions asked of a trained network: features, accuracies, confusion and a map to look at."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from sklearn import metrics
+
+from rotnet_keras._checks import check_examples
+from rotnet_keras.rotation import rotation_dataset
+
+
+def extract_features(extractor, images, *, batch_size=1000):
+    """Compute the features of images, or the logits if a whole model is given.
+
+    Args:
+        extractor: `keras.Model` from images to `(B, ...)`.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        batch_size: images computed at a time.
+
+    Returns:
+        float32 array `(N, ...)`.
+
+    Example:
+        >>> extractor = two_conv_extractor((28, 28, 1))
+        >>> extract_features(extractor, np.zeros((5, 28, 28, 1), "uint8")).shape
+        (5, 16)
+    """
+    batches = tf.data.Dataset.from_tensor_slices(np.asarray(images)).batch(batch_size)
+    return extractor.predict(batches, verbose=0)
+
+
+def predict_classes(model, images, *, batch_size=1000):
+    """Return the most likely class of each image, int64 `(N,)`; arguments as `extract_features`.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 10)
+        >>> predict_classes(model, np.zeros((5, 28, 28, 1), "uint8")).shape
+        (5,)
+    """
+    return extract_features(model, images, batch_size=batch_size).argmax(axis=1)
+
+
+def accuracy(model, images, labels):
+    """Measure the fraction of images that a classifier gets right.
+
+    Args:
+        model: `keras.Model` from images to logits `(B, num_classes)`.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers.
+
+    Returns:
+        float, 0 to 1.
+
+    Raises:
+        ValueError: images and labels do not fit together.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 1)
+        >>> accuracy(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int))
+        1.0
+    """
+    images, labels = check_examples(images, labels)
+    return float(metrics.accuracy_score(labels, predict_classes(model, images)))
+
+
+def rotation_accuracy(model, images, *, batch_size=250):
+    """Measure how often a rotation model names the rotation, over all four of every image.
+
+    Args:
+        model: `keras.Model` from images to four logits, as `pretrain` returns it.
+        images: `(N, S, S, C)` array of upright images, pixels 0..255.
+        batch_size: upright images computed at a time.
+
+    Returns:
+        float, 0 to 1; a quarter is chance.
+
+    Raises:
+        ValueError: images that are not square.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
+        >>> rotation_accuracy(model, np.zeros((5, 28, 28, 1), "uint8"))
+        0.25
+    """
+    dataset = rotation_dataset(images, batch_size=batch_size, shuffle=False)
+    right = [model.predict_on_batch(x).argmax(axis=1) == y.numpy() for x, y in dataset]
+    return float(np.concatenate(right).mean())
+
+
+def confusion(model, images, labels):
+    """Count how often images of each class (row) are taken for each class (column).
+
+    Args:
+        model: `keras.Model` from images to logits `(B, num_classes)`.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers below `num_classes`.
+
+    Returns:
+        integer array `(num_classes, num_classes)` that sums to N.
+
+    Raises:
+        ValueError: images and labels do not fit together.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 3)
+        >>> confusion(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int)).sum()
+        np.int64(5)
+    """
+    images, labels = check_examples(images, labels)
+    classes = np.arange(model.output_shape[-1])
+    return metrics.confusion_matrix(labels, predict_classes(model, images), labels=classes)
+
+
+def umap_map(features, *, seed=0, **settings):
+    """Lay features out in two dimensions so that neighbours stay neighbours (UMAP).
+
+    Args:
+        features: `(N, D)` array, N at least 3.
+        seed: makes the picture repeatable, at the price of running on one core.
+        **settings: of `umap.UMAP`, for example `n_neighbors` or `min_dist`.
+
+    Returns:
+        float32 array `(N, 2)`.
+
+    Raises:
+        ValueError: the features are not `(N, D)` with N at least 3, or not finite.
+
+    Example:
+        >>> umap_map(np.random.default_rng(0).normal(size=(50, 16))).shape
+        (50, 2)
+
+    Reference: McInnes, Healy and Melville, 2018, https://arxiv.org/abs/1802.03426
+    """
+    import umap  # compiles on import: only whoever draws a map waits for it
+
+    features = np.asarray(features)
+    if features.ndim != 2 or len(features) < 3 or not np.isfinite(features).all():
+        raise ValueError(f"features must be finite, (N, D) with N at least 3, got {features.shape}")
+    settings = {"n_neighbors": min(15, len(features) - 1), "n_jobs": 1} | settings
+    return umap.UMAP(random_state=seed, **settings).fit_transform(features)

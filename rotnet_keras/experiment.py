@@ -1,0 +1,304 @@
+"""The blog's experiment from beginning to end: pretrain, map, three arms, pictures and numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import time
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy import stats
+from tqdm.auto import tqdm
+
+from rotnet_keras.datasets import load_splits
+from rotnet_keras.evaluation import (
+    accuracy,
+    confusion,
+    extract_features,
+    rotation_accuracy,
+    umap_map,
+)
+from rotnet_keras.models import remove_head, two_conv_extractor
+from rotnet_keras.plots import (
+    draw_model,
+    plot_accuracies,
+    plot_confusion,
+    plot_history,
+    plot_map,
+    plot_rotations,
+)
+from rotnet_keras.training import fine_tune, pretrain, train_from_scratch, train_head
+
+# What the blog post of 2020 reports, on Fashion-MNIST with about 50,000 unlabelled images and
+# 1,000 labelled ones. It does not say how long each classifier was trained.
+BLOG = {"rotation": 0.97, "frozen": 0.40, "scratch": 0.60, "fine_tuned": 0.75}
+ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_tune}
+# `short` is one small budget of updates for every arm, chosen on validation images so that the
+# blog's picture shows; `long` trains until the validation accuracy stops rising.
+BUDGETS = {
+    "short": {
+        "epochs": 5,
+        "optimizer": {
+            "class_name": "SGD",
+            "config": {"learning_rate": 5e-3, "momentum": 0.9},
+        },
+    },
+    "long": {
+        "epochs": 300,
+        "patience": 30,
+        "optimizer": {"class_name": "Adam", "config": {"learning_rate": 2e-3}},
+        "callbacks": [
+            keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", factor=0.3, patience=10)
+        ],
+    },
+}
+ARM_NAMES = {
+    "frozen": "frozen extractor,\nnew head",
+    "scratch": "from scratch",
+    "fine_tuned": "fine-tuned\nextractor",
+}
+
+
+def run_experiment(
+    dataset=None,
+    *,
+    num_labels=1000,
+    seed=0,
+    output="results",
+    data_dir=None,
+    manual_dir=None,
+    quick=False,
+    verbose=1,
+):
+    """Run the whole experiment and write its numbers, models and pictures to a folder.
+
+    Args:
+        dataset: name for `load_splits`. None takes Fashion-MNIST, or the drawn stand-in garments
+            and a loud warning where Fashion-MNIST cannot be had.
+        num_labels: labelled images in all.
+        seed: of the split, the initial weights, every order of images and the map.
+        output: folder for the results; made if need be, earlier results in it are replaced.
+        data_dir: as in `load_splits`.
+        manual_dir: as in `load_splits`.
+        quick: a short look, with too little data and training for its numbers to mean much.
+        verbose: 0 for no progress bars.
+
+    Returns:
+        The dictionary that `results.json` holds.
+
+    Raises:
+        DatasetError: the data set that was asked for cannot be had.
+        ValueError: an argument out of its range.
+        OSError: the output folder cannot be written.
+
+    Example:
+        >>> results = run_experiment("garments", quick=True)  # doctest: +SKIP
+        >>> results["arms"]["fine_tuned"]["long"]  # doctest: +SKIP
+        0.81
+    """
+    output = pathlib.Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    seconds = {}
+    with _stage("data", seconds, verbose):
+        splits = load_splits(
+            dataset or "fashion_mnist",
+            num_labels=num_labels,
+            seed=seed,
+            data_dir=data_dir,
+            manual_dir=manual_dir,
+            fall_back=dataset is None,
+        )
+        images = splits.unlabelled[:10_000] if quick else splits.unlabelled
+    with _stage("pretraining", seconds, verbose):
+        rotation_model, rotation_history = pretrain(
+            two_conv_extractor(splits.image_shape, seed=seed),
+            images,
+            validation_images=splits.validation.images,
+            epochs=2 if quick else 10,
+            seed=seed,
+            verbose=verbose,
+        )
+        extractor = remove_head(rotation_model)
+    with _stage("map", seconds, verbose):
+        shown = slice(2_000 if quick else 10_000)
+        points = umap_map(extract_features(extractor, splits.test.images[shown]), seed=seed)
+    with _stage("classifiers", seconds, verbose):
+        runs = run_arms(extractor, splits, seed=seed, quick=quick, verbose=verbose)
+    results = {
+        "dataset": splits.name,
+        "stand_in": splits.stand_in,
+        "quick": quick,
+        "seed": seed,
+        "num_unlabelled": len(images),
+        "num_labels": len(splits.labelled.labels),
+        "feature_dim": extractor.output_shape[-1],
+        "parameters": extractor.count_params(),
+        "rotation_accuracy": rotation_accuracy(rotation_model, splits.test.images),
+        "arms": {
+            arm: {budget: runs[arm, budget]["test_accuracy"] for budget in BUDGETS} for arm in ARMS
+        },
+        "epochs": {f"{arm}, {budget}": run["epochs"] for (arm, budget), run in runs.items()},
+    }
+    with _stage("files", seconds, verbose):
+        best = _best_fine_tuned(runs)
+        models = {"rotation_model": rotation_model, "extractor": extractor, "classifier": best}
+        for name, model in models.items():
+            model.save(output / f"{name}.keras")
+        draw_pictures(output, splits, models, rotation_history, runs, points, results)
+    results |= {"seconds": seconds, "versions": _versions()}
+    _write_json(output / "results.json", results)
+    return results
+
+
+def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
+    """Train every arm under every budget on the labelled images, and test each one once.
+
+    Args:
+        extractor: the pretrained extractor.
+        splits: `Splits`; the validation images serve to stop the long budget.
+        seed: of new weights and the order of images.
+        quick: at most 10 epochs.
+        verbose: 0 for no progress bar.
+
+    Returns:
+        `{(arm, budget): run}`; a run holds `model`, `history`, `epochs` that were trained,
+        `validation_accuracy` and `test_accuracy`, both 0..1.
+    """
+    runs = {}
+    pairs = [(arm, budget) for budget in BUDGETS for arm in ARMS]
+    for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
+        bar.set_postfix_str(f"{arm}, {budget}")
+        settings = dict(BUDGETS[budget])
+        settings["epochs"] = min(settings["epochs"], 10) if quick else settings["epochs"]
+        model, history = ARMS[arm](
+            extractor,
+            *splits.labelled,
+            num_classes=splits.num_classes,
+            validation=splits.validation,
+            seed=seed,
+            verbose=0,
+            **settings,
+        )
+        runs[arm, budget] = {
+            "model": model,
+            "history": history,
+            "epochs": len(history.epoch),
+            "validation_accuracy": accuracy(model, *splits.validation),
+            "test_accuracy": accuracy(model, *splits.test),
+        }
+    return runs
+
+
+def draw_pictures(output, splits, models, rotation_history, runs, points, results):
+    """Write the six pictures of a run; each title says what data it shows."""
+    arms = {arm: results["arms"][arm] for arm in ARMS}
+    series = {"blog": {ARM_NAMES[arm]: BLOG[arm] for arm in ARMS}} | {
+        f"this run, {budget} training": {ARM_NAMES[arm]: arms[arm][budget] for arm in ARMS}
+        for budget in BUDGETS
+    }
+    with _picture(output / "rotations.png", "The pretext task: how was it turned?", splits):
+        plot_rotations(splits.unlabelled[:4])
+    with _picture(output / "umap.png", "UMAP of rotation features, test images", splits):
+        plot_map(points, splits.test.labels[: len(points)], splits.class_names)
+    with _picture(
+        output / "accuracies.png", f"Classifiers from {results['num_labels']} labels", splits
+    ):
+        plot_accuracies(series)
+    with _picture(output / "confusion.png", "Fine-tuned classifier, test images", splits):
+        plot_confusion(confusion(models["classifier"], *splits.test), splits.class_names)
+    with _picture(output / "training.png", "Training curves", splits):
+        _, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+        plot_history({"rotation task": rotation_history}, ax=left)
+        plot_history({arm: runs[arm, "long"]["history"] for arm in ARMS}, ax=right)
+    draw_model(
+        models["rotation_model"], output / "model.png", title=_title("Rotation model", splits)
+    )
+
+
+def summarise(results):
+    """Put the accuracies of one or more runs beside the blog's.
+
+    Args:
+        results: list of dictionaries as `run_experiment` returns them.
+
+    Returns:
+        `pandas.DataFrame`, one row a figure, in percent: `blog`, `mean` over the runs, `ci95`
+        (half the width of the 95% interval of Student's t; NaN for one run) and `runs`.
+
+    Raises:
+        ValueError: `results` is empty.
+
+    Example:
+        >>> accuracies = {"short": 0.5, "long": 0.75}
+        >>> arms = {arm: accuracies for arm in ("scratch", "frozen", "fine_tuned")}
+        >>> table = summarise([{"rotation_accuracy": 0.97, "arms": arms}])
+        >>> float(table.loc["fine_tuned, long", "mean"])
+        75.0
+    """
+    if not results:
+        raise ValueError("results must hold at least one run, got none")
+    figures = {"rotation": [run["rotation_accuracy"] for run in results]}
+    for budget in BUDGETS:
+        for arm in ARMS:
+            figures[f"{arm}, {budget}"] = [run["arms"][arm][budget] for run in results]
+    rows = {
+        name: {"blog": BLOG[name.split(",")[0]], "mean": np.mean(values), "ci95": _ci95(values)}
+        for name, values in figures.items()
+    }
+    return (100 * pd.DataFrame.from_dict(rows, orient="index")).assign(runs=len(results))
+
+
+def _ci95(values):
+    if len(values) < 2:
+        return np.nan
+    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+
+
+@contextlib.contextmanager
+def _stage(name, seconds, verbose):
+    """Announce a stage and record how long it took."""
+    if verbose:
+        tqdm.write(f"== {name}")
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 1)
+
+
+@contextlib.contextmanager
+def _picture(path, title, splits):
+    """Give the figure that is drawn inside its title, save it and close it."""
+    yield
+    figure = plt.gcf()
+    figure.suptitle(_title(title, splits))
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+
+
+def _title(title, splits):
+    data = "STAND-IN: drawn garments, no real data" if splits.stand_in else splits.name
+    return f"{title}\n{data}"
+
+
+def _best_fine_tuned(runs):
+    fine_tuned = [runs["fine_tuned", budget] for budget in BUDGETS]
+    return max(fine_tuned, key=lambda run: run["validation_accuracy"])["model"]
+
+
+def _versions():
+    packages = ("rotnet-keras", "tensorflow", "keras", "tensorflow-datasets", "umap-learn", "numpy")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"python": platform.python_version()} | versions
+
+
+def _write_json(path, content):
+    """Write beside and rename: a reader never meets half a file."""
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(beside, path)

@@ -1,0 +1,190 @@
+"""Pictures with matplotlib: axes in, axes out; nothing is shown, saved or computed here."""
+
+from __future__ import annotations
+
+import pathlib
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, rotate_batch
+
+
+def plot_rotations(images, *, axes=None):
+    """Show each image in its four rotations, one image a row (the blog's Fig. 3).
+
+    Args:
+        images: `(N, S, S, C)` with 1 or 3 channels, pixels 0..255.
+        axes: `(N, 4)` array of axes; None makes a figure.
+
+    Returns:
+        The `(N, 4)` array of axes.
+
+    Example:
+        >>> plot_rotations(np.zeros((2, 28, 28, 1), "uint8")).shape
+        (2, 4)
+    """
+    count = len(images)
+    if axes is None:
+        size = (1.5 * NUM_ROTATIONS, 1.5 * count + 0.4)
+        _, axes = plt.subplots(
+            count, NUM_ROTATIONS, figsize=size, squeeze=False, layout="constrained"
+        )
+    rotated = rotate_batch(images)[0].numpy().reshape(NUM_ROTATIONS, count, *images.shape[1:])
+    for row, turned in zip(axes, np.swapaxes(rotated, 0, 1), strict=True):
+        for ax, image in zip(row, turned, strict=True):
+            ax.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **_grey(image))
+            ax.set_axis_off()
+    for ax, name in zip(axes[0], ROTATION_NAMES, strict=True):
+        ax.set_title(name)
+    return axes
+
+
+def plot_history(histories, metric="accuracy", *, ax=None):
+    """Draw training curves, and the validation curves dashed in the same colour.
+
+    Args:
+        histories: `{label: history}`, Keras `History` objects or their dictionaries.
+        metric: which of the recorded numbers; `val_` is added for the dashed lines.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> ax = plot_history({"rotation": {"accuracy": [0.8, 0.9], "val_accuracy": [0.7, 0.8]}})
+        >>> len(ax.lines)
+        2
+    """
+    ax = ax or _new_axes()
+    for label, history in histories.items():
+        values = getattr(history, "history", history)
+        epochs = np.arange(1, len(values[metric]) + 1)
+        marker = "o" if len(epochs) == 1 else None
+        (line,) = ax.plot(epochs, values[metric], marker=marker, label=f"{label}, training")
+        if f"val_{metric}" in values:
+            style = {"ls": "--", "marker": marker, "color": line.get_color()}
+            ax.plot(epochs, values[f"val_{metric}"], label=f"{label}, validation", **style)
+    ax.set(xlabel="epoch", ylabel=metric)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
+
+
+def plot_map(points, labels, class_names, *, ax=None):
+    """Scatter a two-dimensional map of images, coloured by class, with a legend of the names.
+
+    Args:
+        points: `(N, 2)`, as `umap_map` returns them.
+        labels: `(N,)` whole numbers.
+        class_names: one a class.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> ax = plot_map(np.zeros((4, 2)), np.array([0, 0, 1, 1]), ["Bag", "Coat"])
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['Bag', 'Coat']
+    """
+    ax = ax or _new_axes(figsize=(8.5, 6.5))
+    colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "gist_rainbow")
+    for label, name in enumerate(class_names):
+        colour = colours(label if len(class_names) <= 10 else label / len(class_names))
+        chosen = points[labels == label]
+        ax.scatter(*chosen.T, s=4, color=colour, alpha=0.6, linewidths=0, label=str(name))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=4, frameon=False)
+    ax.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    return ax
+
+
+def plot_accuracies(accuracies, *, ax=None):
+    """Draw accuracies as grouped bars, each with its number.
+
+    Args:
+        accuracies: `{series: {arm: accuracy 0..1}}`, all series with the same arms; one colour a
+            series, one group an arm.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> ax = plot_accuracies({"blog": {"scratch": 0.6}, "this run": {"scratch": 0.8}})
+        >>> [text.get_text() for text in ax.texts]
+        ['60.0', '80.0']
+    """
+    ax = ax or _new_axes(figsize=(7.5, 4.5))
+    width = 0.85 / len(accuracies)
+    for i, (series, by_arm) in enumerate(accuracies.items()):
+        places = np.arange(len(by_arm)) + (i - (len(accuracies) - 1) / 2) * width
+        bars = ax.bar(places, [100 * value for value in by_arm.values()], width, label=series)
+        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
+    ax.set_xticks(range(len(by_arm)), list(by_arm))
+    ax.set(ylabel="test accuracy (%)", ylim=(0, 110))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_confusion(matrix, class_names, *, ax=None):
+    """Draw a confusion matrix, true classes in rows, with its counts.
+
+    Args:
+        matrix: `(K, K)` counts, as `confusion` returns them.
+        class_names: one a class.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> plot_confusion(np.eye(2, dtype=int), ["Bag", "Coat"]).get_xlabel()
+        'predicted class'
+    """
+    ax = ax or _new_axes(figsize=(7.5, 7))
+    display = ConfusionMatrixDisplay(np.asarray(matrix), display_labels=list(class_names))
+    display.plot(ax=ax, cmap="Blues", xticks_rotation=45, colorbar=False, values_format="d")
+    plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
+    ax.set(xlabel="predicted class", ylabel="true class")
+    return ax
+
+
+def draw_model(model, path, *, title=None):
+    """Write a diagram of a model's layers, or a text summary where Graphviz is not installed.
+
+    Args:
+        model: `keras.Model`.
+        path: file to write; its ending becomes `.png` or `.txt`, whichever was written.
+        title: line above the diagram; None takes the model's name.
+
+    Returns:
+        `pathlib.Path` of the file written.
+
+    Example:
+        >>> written = draw_model(two_conv_extractor((28, 28, 1)), "model.png")  # doctest: +SKIP
+    """
+    path, title = pathlib.Path(path), title or model.name
+    try:
+        dot = keras.utils.model_to_dot(model, show_shapes=True, show_layer_names=True, dpi=80)
+        dot.set("label", title)
+        dot.set("labelloc", "t")
+        dot.write(str(path.with_suffix(".png")), format="png")
+        return path.with_suffix(".png")
+    except (ImportError, OSError, AssertionError):  # no pydot, no Graphviz, or one that fails
+        lines = [title, ""]
+        model.summary(line_length=80, print_fn=lines.append)
+        path.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path.with_suffix(".txt")
+
+
+def _new_axes(figsize=(6.5, 4.5)):
+    return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def _grey(image):
+    return {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}

@@ -1,0 +1,168 @@
+"""The pretext task: turn images by 0, 90, 180 and 270 degrees and ask a network which it was.
+
+Gidaris, Singh and Komodakis, "Unsupervised Representation Learning by Predicting Image
+Rotations", ICLR 2018, section 3, https://arxiv.org/abs/1803.07728
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from rotnet_keras._checks import check_count
+
+NUM_ROTATIONS = 4
+ROTATION_NAMES = ("0°", "90°", "180°", "270°")
+
+
+def rotate_batch(images):
+    """Turn every image of a batch by 0, 90, 180 and 270 degrees, counter-clockwise.
+
+    Right angles are made of transposes and reversals alone, so no pixel is interpolated and
+    nothing in the image tells that it was turned. One operation moves the whole batch.
+
+    Args:
+        images: `(B, S, S, C)` tensor or array of any dtype.
+
+    Returns:
+        `(rotated, labels)`: the images `(4B, S, S, C)`, first all of them upright, then all
+        turned by 90 degrees and so on, and the int32 labels `(4B,)`. An image with label `k`
+        is `np.rot90(image, k)`.
+
+    Raises:
+        ValueError: `images` is not of rank 4, not square, or of unknown height and width.
+
+    Example:
+        >>> rotated, labels = rotate_batch(np.zeros((2, 28, 28, 1), "uint8"))
+        >>> rotated.shape, labels.numpy()
+        (TensorShape([8, 28, 28, 1]), array([0, 0, 1, 1, 2, 2, 3, 3], dtype=int32))
+
+    Reference: section 3.1 of the paper, https://arxiv.org/abs/1803.07728
+    """
+    images = _square_batch(images)
+    transposed = tf.transpose(images, [0, 2, 1, 3])
+    turned = [
+        images,
+        tf.reverse(transposed, [1]),
+        tf.reverse(images, [1, 2]),
+        tf.reverse(transposed, [2]),
+    ]
+    labels = tf.repeat(tf.range(NUM_ROTATIONS, dtype=tf.int32), tf.shape(images)[0])
+    return tf.concat(turned, axis=0), labels  # (4B, S, S, C), (4B,)
+
+
+def rotate_each(images, labels):
+    """Turn image `i` of a batch by `labels[i]` times 90 degrees, counter-clockwise.
+
+    Args:
+        images: `(B, S, S, C)` tensor or array of any dtype.
+        labels: `(B,)` integers, 0 to 3.
+
+    Returns:
+        `(B, S, S, C)` tensor; row `i` is `np.rot90(images[i], labels[i])`.
+
+    Raises:
+        ValueError: `images` is not of rank 4, not square, or of unknown height and width.
+
+    Example:
+        >>> image = np.array([[[[1], [2]], [[3], [4]]]])
+        >>> rotate_each(image, [1])[0, :, :, 0].numpy().tolist()
+        [[2, 4], [1, 3]]
+    """
+    images = _square_batch(images)
+    labels = tf.reshape(tf.cast(labels, tf.int32), [-1, 1, 1, 1])
+    # A quarter turn is a transpose and an upside-down reversal; the other turns follow from it.
+    images = tf.where(labels % 2 == 1, tf.transpose(images, [0, 2, 1, 3]), images)
+    images = tf.where((labels == 1) | (labels == 2), tf.reverse(images, [1]), images)
+    return tf.where(labels >= 2, tf.reverse(images, [2]), images)
+
+
+def rotation_dataset(
+    images,
+    *,
+    batch_size=64,
+    all_rotations=True,
+    shuffle=True,
+    shuffle_buffer=10_000,
+    augment=None,
+    seed=0,
+):
+    """Make the batches of the pretext task from images without labels.
+
+    Args:
+        images: `(N, S, S, C)` array, or a `tf.data.Dataset` of single `(S, S, C)` images.
+        batch_size: number of different images in a batch.
+        all_rotations: True puts all four rotations of each image in the batch, `4 * batch_size`
+            rows, as the paper found best; False turns each image once, at random.
+        shuffle: new order in every epoch. An array is shuffled as a whole.
+        shuffle_buffer: images held in memory to shuffle a `Dataset` that cannot be indexed.
+        augment: function from a batch `(B, S, S, C)` to a batch of the same shape, a Keras
+            preprocessing layer for example. It runs *before* the rotation: a horizontal flip
+            after it would turn an image labelled 90 degrees into one that shows 270.
+        seed: of the order and of the random rotations.
+
+    Returns:
+        `tf.data.Dataset` of `(rotated images, int32 rotation labels)`, prefetched. The images
+        keep their dtype and their static height, width and channels.
+
+    Raises:
+        ValueError: images that are not square, have no fixed size or come with labels; a
+            `batch_size` or `shuffle_buffer` below 1.
+
+    Example:
+        >>> images = np.zeros((100, 28, 28, 1), "uint8")
+        >>> batch, labels = next(iter(rotation_dataset(images, batch_size=32)))
+        >>> batch.shape
+        TensorShape([128, 28, 28, 1])
+
+    Reference: section 3.1 of the paper and its footnote on the four copies in one batch.
+    """
+    check_count("batch_size", batch_size)
+    check_count("shuffle_buffer", shuffle_buffer)
+    dataset = _batches(images, batch_size, shuffle_buffer if shuffle else None, seed)
+    if augment is not None:
+        # One batch at a time: parallel calls would draw from the augmentation's seed in any order.
+        dataset = dataset.map(augment)
+    if all_rotations:
+        dataset = dataset.map(rotate_batch, num_parallel_calls=tf.data.AUTOTUNE)
+    else:
+        draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+        dataset = tf.data.Dataset.zip(dataset, draws)
+        dataset = dataset.map(_rotate_at_random, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _rotate_at_random(images, draw):
+    labels = tf.random.stateless_uniform(
+        [tf.shape(images)[0]], seed=draw, maxval=NUM_ROTATIONS, dtype=tf.int32
+    )
+    return rotate_each(images, labels), labels
+
+
+def _batches(images, batch_size, shuffle_buffer, seed):
+    """Unrotated batches; an array's are gathered by index, which shuffles numbers, not images."""
+    if isinstance(images, tf.data.Dataset):
+        if not isinstance(images.element_spec, tf.TensorSpec):
+            raise ValueError(
+                f"images must be a dataset of images alone, got elements {images.element_spec}; "
+                "drop the labels with dataset.map(lambda image, label: image)"
+            )
+        if shuffle_buffer:
+            images = images.shuffle(shuffle_buffer, seed=seed)
+        return images.batch(batch_size)
+    images = _square_batch(images)
+    indices = tf.data.Dataset.range(len(images))
+    if shuffle_buffer:
+        indices = indices.shuffle(max(len(images), 1), seed=seed)
+    batches = indices.batch(batch_size)
+    return batches.map(lambda i: tf.gather(images, i), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _square_batch(images):
+    images = tf.convert_to_tensor(images)
+    shape = images.shape
+    if shape.rank != 4 or shape[1] is None or shape[1] != shape[2]:
+        raise ValueError(
+            "images must be a batch of square images, (B, S, S, C) with a fixed S; "
+            f"got shape {tuple(shape) if shape.rank is not None else 'unknown'}"
+        )
+    return images

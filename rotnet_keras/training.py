@@ -1,0 +1,265 @@
+"""The loops: pretrain on rotations, then train a head, fine-tune, or start from scratch.
+
+Every function works on a copy of the extractor it is given, feeds Keras's own `fit` with tf.data,
+and returns the trained model beside Keras's `History`. The same seed ends in the same weights on
+the same machine.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from rotnet_keras._checks import check_count, check_examples
+from rotnet_keras.models import attach_head, freeze, reinitialise, unfreeze
+from rotnet_keras.rotation import NUM_ROTATIONS, rotation_dataset
+
+# Small networks spend much of a step in Python; several steps a call bring that down.
+_STEPS_PER_EXECUTION = 16
+
+
+def pretrain(
+    extractor,
+    images,
+    *,
+    validation_images=None,
+    epochs=10,
+    batch_size=64,
+    learning_rate=3e-3,
+    all_rotations=True,
+    augment=None,
+    seed=0,
+    callbacks=(),
+    verbose="auto",
+):
+    """Teach a copy of an extractor to tell by how much an image was turned; no labels needed.
+
+    Adam, with a learning rate that falls to zero along a half cosine over the run.
+
+    Args:
+        extractor: functional `keras.Model` from square images to features `(B, D)`.
+        images: `(N, S, S, C)` array of pixels 0..255, or a `tf.data.Dataset` of single images
+            whose number is known (`assert_cardinality` states it).
+        validation_images: the same, held out; adds `val_loss` and `val_accuracy` to the history.
+        epochs: passes over the images.
+        batch_size: different images in a batch; with all rotations it holds four times as many.
+        learning_rate: of the first update.
+        all_rotations: all four rotations of an image in one batch, or one at random.
+        augment: function from a batch of images to the same shape, applied before the rotation.
+        seed: of the rotation head, the order of the images and the random rotations.
+        callbacks: Keras callbacks for `fit`.
+        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
+
+    Returns:
+        `(model, history)`: the rotation model, image to four logits, and Keras's `History`.
+        `remove_head(model)` is the pretrained extractor.
+
+    Raises:
+        ValueError: a setting out of its range, or images that `rotation_dataset` does not take.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 1), "uint8")
+        >>> extractor = two_conv_extractor((12, 12, 1))
+        >>> model, history = pretrain(extractor, images, epochs=2, verbose=0)
+        >>> model.output_shape, len(history.history["loss"])
+        ((None, 4), 2)
+
+    Reference: section 3 of https://arxiv.org/abs/1803.07728
+    """
+    check_count("epochs", epochs)
+    options = {"batch_size": batch_size, "all_rotations": all_rotations, "seed": seed}
+    dataset = rotation_dataset(images, augment=augment, **options)
+    held_out = None
+    if validation_images is not None:
+        held_out = rotation_dataset(validation_images, shuffle=False, **options)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate, decay_steps=epochs * _num_batches(dataset)
+    )
+    model = unfreeze(attach_head(extractor, NUM_ROTATIONS, seed=seed))
+    model.name = f"{extractor.name}_rotation"
+    return _fit(model, dataset, held_out, schedule, epochs, callbacks, verbose)
+
+
+def train_head(extractor, images, labels, **settings):
+    """Train a new linear head on the frozen features of an extractor.
+
+    Args:
+        extractor: functional `keras.Model` from images to features `(B, D)`; it stays as it is.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers from 0.
+        **settings: of `fit_classifier`; `num_classes` too, where `labels` lacks the last classes.
+
+    Returns:
+        `(classifier, history)`: image to logits `(B, num_classes)`, and Keras's `History`.
+
+    Raises:
+        ValueError: as `fit_classifier` and `attach_head`.
+
+    Example:
+        >>> images = np.zeros((20, 12, 12, 1), "uint8")
+        >>> extractor = two_conv_extractor((12, 12, 1))
+        >>> model, _ = train_head(extractor, images, np.arange(20) % 2, epochs=1, verbose=0)
+        >>> len(model.trainable_weights)
+        2
+    """
+    return _attach_and_fit(extractor, images, labels, prepare=freeze, **settings)
+
+
+def fine_tune(extractor, images, labels, **settings):
+    """Train a new head and, from their pretrained start, all layers below it.
+
+    Arguments, result and errors are those of `train_head`.
+
+    Example:
+        >>> images = np.zeros((20, 12, 12, 1), "uint8")
+        >>> extractor = two_conv_extractor((12, 12, 1))
+        >>> model, _ = fine_tune(extractor, images, np.arange(20) % 2, epochs=1, verbose=0)
+        >>> len(model.trainable_weights)
+        8
+    """
+    return _attach_and_fit(extractor, images, labels, prepare=unfreeze, **settings)
+
+
+def train_from_scratch(extractor, images, labels, *, seed=0, **settings):
+    """Train the extractor's architecture and a head from fresh weights: the baseline.
+
+    Arguments, result and errors are those of `train_head`; of the extractor only the architecture
+    is used, its weights are drawn anew from `seed`.
+
+    Example:
+        >>> images = np.zeros((20, 12, 12, 1), "uint8")
+        >>> pretrained = two_conv_extractor((12, 12, 1))
+        >>> labels = np.arange(20) % 2
+        >>> model, _ = train_from_scratch(pretrained, images, labels, epochs=1, verbose=0)
+        >>> model.output_shape
+        (None, 2)
+    """
+    fresh = reinitialise(extractor, seed=seed)
+    return fine_tune(fresh, images, labels, seed=seed, **settings)
+
+
+def fit_classifier(
+    model,
+    images,
+    labels,
+    *,
+    epochs=100,
+    batch_size=32,
+    optimizer="adam",
+    validation=None,
+    patience=None,
+    augment=None,
+    seed=0,
+    callbacks=(),
+    verbose="auto",
+):
+    """Fit a model to labelled images, in place: the one loop behind all three arms.
+
+    Args:
+        model: `keras.Model` from images to logits `(B, num_classes)`; what is frozen stays frozen.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers from 0 to `num_classes - 1`.
+        epochs: passes over the labelled images; the most there may be if `patience` is given.
+        batch_size: images in a batch.
+        optimizer: name, dict or instance, as in `keras.optimizers.get`; an instance is copied.
+        validation: `(images, labels)`, held out; adds `val_loss` and `val_accuracy`.
+        patience: stop when the validation accuracy has not risen for so many epochs, and go back
+            to the weights of the best epoch.
+        augment: function from a batch of images to the same shape.
+        seed: of the order of the images.
+        callbacks: Keras callbacks for `fit`.
+        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
+
+    Returns:
+        `(model, history)`: the same model, and Keras's `History`.
+
+    Raises:
+        ValueError: images and labels that do not fit together, labels that the model has no
+            output for, a setting out of its range, or `patience` without `validation`.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((12, 12, 1)), 2)
+        >>> images = np.zeros((20, 12, 12, 1), "uint8")
+        >>> model, history = fit_classifier(model, images, np.arange(20) % 2, epochs=3, verbose=0)
+        >>> sorted(history.history)
+        ['accuracy', 'loss']
+    """
+    check_count("epochs", epochs)
+    check_count("batch_size", batch_size)
+    callbacks = list(callbacks)
+    if patience is not None:
+        check_count("patience", patience)
+        if validation is None:
+            raise ValueError("patience needs validation=(images, labels) to watch, got None")
+        callbacks.append(_stop_at_best(patience))
+    dataset = _classification_dataset(model, images, labels, seed=seed, batch_size=batch_size)
+    if augment is not None:
+        dataset = dataset.map(lambda x, y: (augment(x), y))
+    held_out = None
+    if validation is not None:
+        held_out = _classification_dataset(model, *validation, batch_size=1000)
+    return _fit(model, dataset.prefetch(2), held_out, optimizer, epochs, callbacks, verbose)
+
+
+def _attach_and_fit(extractor, images, labels, *, prepare, num_classes=None, seed=0, **settings):
+    images, labels = check_examples(images, labels)
+    num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    model = prepare(attach_head(extractor, num_classes, seed=seed))
+    return fit_classifier(model, images, labels, seed=seed, **settings)
+
+
+def _classification_dataset(model, images, labels, *, batch_size, seed=None):
+    """Batches of (images, labels), shuffled if there is a seed, checked against the model."""
+    images, labels = check_examples(images, labels)
+    num_classes = model.output_shape[-1]
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels must lie in 0..{num_classes - 1}, the model's {num_classes} outputs, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels.astype("int32")))
+    if seed is not None:
+        dataset = dataset.shuffle(len(images), seed=seed)
+    return dataset.batch(batch_size)
+
+
+def _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose):
+    model.compile(
+        optimizer=_fresh_optimizer(optimizer),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=min(_STEPS_PER_EXECUTION, _num_batches(dataset)),
+    )
+    history = model.fit(
+        dataset,
+        validation_data=held_out,
+        epochs=epochs,
+        callbacks=list(callbacks),
+        verbose=verbose,
+        shuffle=False,  # the dataset shuffles itself
+    )
+    return model, history
+
+
+def _fresh_optimizer(optimizer):
+    """An optimiser without state: one instance given to several arms must not link them."""
+    if isinstance(optimizer, keras.optimizers.schedules.LearningRateSchedule):
+        return keras.optimizers.Adam(optimizer)
+    optimizer = keras.optimizers.get(optimizer)
+    return optimizer.__class__.from_config(optimizer.get_config())
+
+
+def _num_batches(dataset):
+    batches = int(dataset.cardinality())
+    if batches < 1:
+        raise ValueError(
+            f"images must be of a known number of at least 1, got {batches} batches; for a dataset "
+            "without a length, state it with tf.data.experimental.assert_cardinality"
+        )
+    return batches
+
+
+def _stop_at_best(patience):
+    return keras.callbacks.EarlyStopping(
+        monitor="val_accuracy", mode="max", patience=patience, restore_best_weights=True
+    )

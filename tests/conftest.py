@@ -1,0 +1,49 @@
+"""Settings and data that the tests share."""
+
+import os
+
+# Before TensorFlow is imported; no test draws on a screen.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+_data_used = []
+
+
+@pytest.fixture(scope="session")
+def splits():
+    """Fashion-MNIST where it can be had, else the drawn stand-in; the summary says which."""
+    from rotnet_keras import load_splits
+
+    splits = load_splits("fashion_mnist", fall_back=True)
+    stand_in = "the drawn STAND-IN, since Fashion-MNIST cannot be had here"
+    _data_used.append(stand_in if splits.stand_in else "real Fashion-MNIST")
+    return splits
+
+
+@pytest.fixture
+def images():
+    """Eight small random images `(8, 12, 12, 1)` uint8."""
+    return np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), "uint8")
+
+
+@pytest.fixture
+def extractor():
+    """The blog's extractor for 12×12 images."""
+    from rotnet_keras import two_conv_extractor
+
+    return two_conv_extractor((12, 12, 1), feature_dim=5, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def pytest_terminal_summary(terminalreporter):
+    for data in _data_used:
+        terminalreporter.write_line(f"Tests on whole data sets ran on {data}.")

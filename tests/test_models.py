@@ -1,0 +1,212 @@
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+from rotnet_keras import (
+    attach_head,
+    copy_model,
+    freeze,
+    reinitialise,
+    remove_head,
+    swap_head,
+    two_conv_extractor,
+    unfreeze,
+)
+
+
+def batch_norm_extractor():
+    return keras.Sequential(
+        [
+            keras.Input((12, 12, 1)),
+            keras.layers.Conv2D(3, 3, name="conv"),
+            keras.layers.BatchNormalization(momentum=0.5, name="norm"),
+            keras.layers.GlobalAveragePooling2D(name="pool"),
+        ]
+    )
+
+
+def weights(model, *prefixes):
+    chosen = (w for w in model.weights if not prefixes or w.path.startswith(prefixes))
+    return {weight.path: weight.numpy().copy() for weight in chosen}
+
+
+def moved(model, before):
+    after = weights(model)
+    return {path for path, value in before.items() if not np.array_equal(value, after[path])}
+
+
+def train_a_little(model, images):
+    if not model.compiled:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.01), loss)
+    model.fit(images, np.arange(len(images)) % 2, epochs=2, verbose=0)
+
+
+def test_blog_extractor():
+    extractor = two_conv_extractor((28, 28, 1))
+    assert extractor.output_shape == (None, 16)
+    assert extractor.count_params() < 25_000
+    names = [layer.name for layer in extractor.layers]
+    assert names == "images rescale conv1 pool1 conv2 pool2 flatten features".split()
+    for name in names[1:]:
+        keras.Model(extractor.input, extractor.get_layer(name).output)
+
+
+def test_raw_pixels_go_in(images, extractor):
+    from_bytes = extractor.predict(images, verbose=0)
+    np.testing.assert_allclose(from_bytes, extractor.predict(images.astype("float32"), verbose=0))
+    assert extractor.get_layer("rescale").scale == pytest.approx(1 / 255)
+
+
+def test_seed_decides_the_weights():
+    first, again, other = (two_conv_extractor((12, 12, 1), seed=seed) for seed in (1, 1, 2))
+    for a, b, c in zip(*(model.get_weights() for model in (first, again, other)), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.ndim == 1 or not np.array_equal(a, c)  # biases start at zero
+    kernel_1, kernel_2 = (first.get_layer(f"conv{i}").kernel.numpy() for i in (1, 2))
+    assert not np.isin(kernel_1, kernel_2).any()  # no two layers share a seed
+
+
+def test_reinitialise_draws_anew_and_leaves_the_original(extractor):
+    before = weights(extractor)
+    freeze(extractor)
+    fresh = reinitialise(extractor, seed=9)
+    assert moved(extractor, before) == set()
+    assert [layer.name for layer in fresh.layers] == [layer.name for layer in extractor.layers]
+    assert all(layer.trainable for layer in fresh.layers)
+    assert {path for path in moved(fresh, before) if path.endswith("kernel")} == {
+        path for path in before if path.endswith("kernel")
+    }
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_new_head_works_on_a_copy(extractor, images, swap):
+    old = attach_head(extractor, 4) if swap else extractor
+    before = weights(old)
+    new = swap_head(old, 2) if swap else attach_head(old, 2)
+    assert new.output_shape == (None, 2)
+    for layer in extractor.layers[1:]:
+        copied = new.get_layer(layer.name)
+        assert copied is not layer
+        for a, b in zip(layer.get_weights(), copied.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    train_a_little(new, images)
+    freeze(new)
+    assert moved(old, before) == set()
+    assert all(layer.trainable for layer in old.layers)
+
+
+def test_sharing_when_asked_for(extractor, images):
+    model = attach_head(extractor, 4, share_weights=True)
+    assert model.get_layer("conv1") is extractor.get_layer("conv1")
+    swapped = swap_head(model, 2, share_weights=True)
+    assert swapped.get_layer("conv1") is extractor.get_layer("conv1")
+    before = weights(extractor)
+    train_a_little(swapped, images)
+    assert moved(extractor, before) == set(before)
+
+
+def test_remove_head_gives_the_extractor_back(extractor, images):
+    removed = remove_head(attach_head(extractor, 7))
+    assert removed.name == extractor.name
+    expected = extractor.predict(images, verbose=0)
+    np.testing.assert_array_equal(removed.predict(images, verbose=0), expected)
+
+
+def test_head_seed(extractor):
+    first, again, other = (attach_head(extractor, 3, seed=seed).get_weights() for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first[-2], again[-2])
+    assert not np.array_equal(first[-2], other[-2])
+
+
+def test_frozen_layers_do_not_move(extractor, images):
+    model = freeze(attach_head(extractor, 2))
+    before = weights(model)
+    train_a_little(model, images)
+    assert moved(model, before) == {"head/kernel", "head/bias"}
+    unfreeze(model)
+    train_a_little(model, images)
+    assert moved(model, before) == set(before)
+
+
+def test_freezing_a_compiled_model_holds_at_once(extractor, images):
+    model = attach_head(extractor, 2)
+    train_a_little(model, images)
+    freeze(model)
+    before = weights(model)
+    train_a_little(model, images)
+    assert moved(model, before) == {"head/kernel", "head/bias"}
+
+
+def test_batch_normalisation_frozen_and_unfrozen(images):
+    model = freeze(attach_head(batch_norm_extractor(), 2))
+    statistics = weights(model, "norm/moving")
+    assert len(statistics) == 2
+    train_a_little(model, images)
+    assert moved(model, statistics) == set()
+    # Frozen, a training step must normalise with the stored statistics, not with the batch's.
+    training, inference = (model(images, training=mode).numpy() for mode in (True, False))
+    np.testing.assert_allclose(training, inference)
+    unfreeze(model)
+    train_a_little(model, images)
+    assert moved(model, statistics) == set(statistics)
+    training, inference = (model(images, training=mode).numpy() for mode in (True, False))
+    assert not np.allclose(training, inference)
+
+
+def test_copy_keeps_weights_and_frozen_state(extractor):
+    extractor.get_layer("conv1").trainable = False
+    copy = copy_model(extractor)
+    assert not copy.get_layer("conv1").trainable
+    assert copy.get_layer("conv2").trainable
+    assert moved(copy, weights(extractor)) == set()
+
+
+def test_saved_files_load_without_this_package(extractor, images, tmp_path):
+    model = freeze(attach_head(extractor, 3))
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "logits.npy", model.predict(images, verbose=0))
+    program = """
+        import sys
+        sys.modules["rotnet_keras"] = None  # any import of it now fails
+        import keras, numpy as np
+        model = keras.models.load_model("model.keras")
+        logits = model.predict(np.load("images.npy"), verbose=0)
+        np.testing.assert_allclose(logits, np.load("logits.npy"), atol=1e-6)
+        print(*[layer.name for layer in model.layers])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-2:] == ["features", "head"]
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (9, 28, 1), (28, 28, 0), (28.0, 28, 1), 28, None])
+def test_wrong_image_shape(shape):
+    with pytest.raises(ValueError, match="image_shape must be .* at least 10, got"):
+        two_conv_extractor(shape)
+
+
+def test_wrong_counts(extractor):
+    with pytest.raises(ValueError, match="feature_dim must be a whole number of at least 1, got 0"):
+        two_conv_extractor((28, 28, 1), 0)
+    with pytest.raises(ValueError, match="num_classes must be a whole number .* got -1"):
+        attach_head(extractor, -1)
+
+
+def test_wrong_models(extractor):
+    maps = keras.Model(extractor.input, extractor.get_layer("pool2").output)
+    with pytest.raises(ValueError, match=r"one output \(B, D\), .* \(None, 1, 1, 32\)"):
+        attach_head(maps, 3)
+    with pytest.raises(ValueError, match="extractor must be a functional"):
+        attach_head("two_conv", 3)
+    with pytest.raises(ValueError, match="use swap_head"):
+        attach_head(attach_head(extractor, 3), 3)
+    for take_off in (remove_head, lambda model: swap_head(model, 3)):
+        with pytest.raises(ValueError, match='must have a layer named "head", .*features'):
+            take_off(extractor)

@@ -1,0 +1,97 @@
+import shutil
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from rotnet_keras import (
+    draw_model,
+    plot_accuracies,
+    plot_confusion,
+    plot_history,
+    plot_map,
+    plot_rotations,
+)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rotations_are_drawn_turned(channels):
+    images = np.random.default_rng(0).integers(0, 256, (2, 6, 6, channels), "uint8")
+    axes = plot_rotations(images)
+    assert axes.shape == (2, 4)
+    for row, image in zip(axes, images, strict=True):
+        for k, ax in enumerate(row):
+            shown = np.asarray(ax.images[0].get_array()).reshape(6, 6, channels)
+            np.testing.assert_array_equal(shown, np.rot90(image, k))
+    assert [ax.get_title() for ax in axes[0]] == ["0°", "90°", "180°", "270°"]
+
+
+def test_given_axes_are_used_and_returned():
+    _, axes = plt.subplots(1, 4, squeeze=False)
+    assert plot_rotations(np.zeros((1, 4, 4, 1), "uint8"), axes=axes) is axes
+    _, ax = plt.subplots()
+    assert plot_history({"a": {"accuracy": [0.5]}}, ax=ax) is ax
+    assert plot_map(np.zeros((2, 2)), np.zeros(2, int), ["Bag"], ax=ax) is ax
+    assert plot_accuracies({"a": {"b": 0.5}}, ax=ax) is ax
+    assert plot_confusion(np.eye(2, dtype=int), ["Bag", "Coat"], ax=ax) is ax
+
+
+def test_history_draws_validation_dashed_in_the_same_colour():
+    history = keras.callbacks.History()
+    history.history = {"loss": [3.0, 2.0, 1.0], "val_loss": [3.5, 2.5, 1.5]}
+    ax = plot_history({"long": history}, "loss")
+    solid, dashed = ax.lines
+    np.testing.assert_allclose(solid.get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    np.testing.assert_allclose(dashed.get_ydata(), [3.5, 2.5, 1.5])
+    assert dashed.get_linestyle() == "--"
+    assert dashed.get_color() == solid.get_color()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+        "long, training",
+        "long, validation",
+    ]
+
+
+@pytest.mark.parametrize("num_classes", [3, 12])
+def test_map_has_a_colour_and_a_name_for_each_class(num_classes):
+    names = [f"class {k}" for k in range(num_classes)]
+    labels = np.arange(4 * num_classes) % num_classes
+    points = np.random.default_rng(0).normal(size=(len(labels), 2))
+    ax = plot_map(points, labels, names)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == names
+    for label, drawn in enumerate(ax.collections):
+        np.testing.assert_allclose(drawn.get_offsets(), points[labels == label])
+    assert len({tuple(drawn.get_facecolor()[0]) for drawn in ax.collections}) == num_classes
+
+
+def test_accuracies_are_labelled_bars():
+    series = {"blog": {"scratch": 0.6, "frozen": 0.4}, "here": {"scratch": 0.8, "frozen": 0.55}}
+    ax = plot_accuracies(series)
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([60, 40, 80, 55])
+    assert [text.get_text() for text in ax.texts] == ["60.0", "40.0", "80.0", "55.0"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["scratch", "frozen"]
+
+
+def test_confusion_shows_counts_and_names():
+    ax = plot_confusion([[5, 1], [2, 1234]], ["Bag", "Coat"])
+    assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "1234"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Bag", "Coat"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+def test_model_diagram_is_a_picture(extractor, tmp_path):
+    written = draw_model(extractor, tmp_path / "model.png", title="Fig. 1")
+    assert written == tmp_path / "model.png"
+    assert plt.imread(written).shape[0] > 300
+
+
+def test_without_graphviz_the_model_becomes_text(extractor, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    written = draw_model(extractor, tmp_path / "model.png", title="Fig. 1")
+    assert written == tmp_path / "model.txt"
+    text = written.read_text(encoding="utf-8")
+    assert text.startswith("Fig. 1")
+    for layer in extractor.layers:
+        assert layer.name in text
+    assert not (tmp_path / "model.png").exists()

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rotnet_keras import rotate_batch, rotate_each, rotation_dataset
+
+DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32"]
+DTYPES += ["float64", "complex64", "bfloat16"]
+
+
+@st.composite
+def batches(draw):
+    shape = (draw(st.integers(0, 4)), *[draw(st.integers(1, 9))] * 2, draw(st.integers(0, 4)))
+    values = np.random.default_rng(draw(st.integers(0, 99))).integers(0, 200, shape)
+    return values.astype(tf.as_dtype(draw(st.sampled_from(DTYPES))).as_numpy_dtype)
+
+
+@given(batches())
+@settings(max_examples=60, deadline=None)
+def test_every_rotation_is_rot90(images):
+    rotated, labels = rotate_batch(images)
+    expected = np.concatenate([np.rot90(images, k, axes=(1, 2)) for k in range(4)])
+    assert rotated.dtype == images.dtype
+    assert labels.dtype == tf.int32
+    np.testing.assert_array_equal(rotated.numpy(), expected)
+    np.testing.assert_array_equal(labels.numpy(), np.repeat(np.arange(4), len(images)))
+
+
+@given(batches(), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_each_image_gets_its_own_rotation(images, seed):
+    labels = np.random.default_rng(seed).integers(0, 4, len(images))
+    rotated = rotate_each(images, labels)
+    assert rotated.shape == images.shape
+    for turned, image, k in zip(rotated.numpy(), images, labels, strict=True):
+        np.testing.assert_array_equal(turned, np.rot90(image, k))
+
+
+def test_static_shape_is_kept_in_a_dataset_of_unknown_batch_size():
+    dataset = tf.data.Dataset.from_tensor_slices(np.zeros((5, 7, 7, 2), "uint8")).batch(3)
+    rotated, labels = dataset.map(rotate_batch).element_spec
+    assert rotated.shape.as_list() == [None, 7, 7, 2]
+    assert labels.shape.as_list() == [None]
+    assert rotate_batch(np.zeros((5, 7, 7, 2)))[0].shape.as_list() == [20, 7, 7, 2]
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 1), (2, 4, 5, 1), (1, 2, 4, 4, 1)])
+@pytest.mark.parametrize("rotate", [rotate_batch, lambda x: rotate_each(x, [0])])
+def test_wrong_shapes_are_named(rotate, shape):
+    with pytest.raises(ValueError, match="images must be a batch of square images") as error:
+        rotate(np.zeros(shape))
+    assert str(shape) in str(error.value)
+
+
+def test_unknown_size_is_an_error():
+    unknown = tf.TensorSpec([None, None, None, 1], tf.uint8)
+    with pytest.raises(ValueError, match="with a fixed S"):
+        tf.function(rotate_batch).get_concrete_function(unknown)
+
+
+def test_all_four_rotations_share_a_batch(images):
+    dataset = rotation_dataset(images, batch_size=3, shuffle=False)
+    sizes = []
+    for start, (batch, labels) in zip((0, 3, 6), dataset, strict=True):
+        expected, expected_labels = rotate_batch(images[start : start + 3])
+        np.testing.assert_array_equal(batch, expected)
+        np.testing.assert_array_equal(labels, expected_labels)
+        sizes.append(len(batch))
+    assert sizes == [12, 12, 8]
+    assert dataset.cardinality() == 3
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_random_rotation_turns_each_image_once_and_anew_every_epoch(images, as_dataset):
+    many = np.tile(images, (20, 1, 1, 1))
+    source = tf.data.Dataset.from_tensor_slices(many) if as_dataset else many
+    dataset = rotation_dataset(source, batch_size=50, all_rotations=False, shuffle=False)
+    epochs = []
+    for _ in range(2):
+        batch, labels = map(np.concatenate, zip(*dataset.as_numpy_iterator(), strict=True))
+        np.testing.assert_array_equal(batch, rotate_each(many, labels))
+        assert np.bincount(labels, minlength=4).min() > 20
+        epochs.append(labels)
+    assert (epochs[0] != epochs[1]).any()
+
+
+@pytest.mark.parametrize("all_rotations", [True, False])
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_seed_repeats_the_order(images, all_rotations, as_dataset):
+    source = tf.data.Dataset.from_tensor_slices(images) if as_dataset else images
+
+    def two_epochs(seed):
+        dataset = rotation_dataset(source, batch_size=4, all_rotations=all_rotations, seed=seed)
+        return [[x for x, _ in dataset.as_numpy_iterator()] for _ in range(2)]
+
+    first, again, other = two_epochs(1), two_epochs(1), two_epochs(2)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first[0], first[1])  # a new order in the second epoch
+
+
+def test_shuffling_keeps_every_image(images):
+    dataset = rotation_dataset(images, batch_size=3, seed=5)
+    upright = np.concatenate([x[y == 0] for x, y in dataset.as_numpy_iterator()])
+    assert sorted(map(bytes, upright)) == sorted(map(bytes, images))
+
+
+def test_augmentation_comes_before_the_rotation(images):
+    flip = tf.image.flip_left_right
+    dataset = rotation_dataset(images, batch_size=8, shuffle=False, augment=flip)
+    batch, labels = next(iter(dataset))
+    for k in range(4):
+        expected = np.rot90(images[:, :, ::-1], k, axes=(1, 2))
+        np.testing.assert_array_equal(batch[labels == k], expected)
+
+
+def test_labelled_and_odd_input_is_refused(images):
+    pairs = tf.data.Dataset.from_tensor_slices((images, np.zeros(8)))
+    with pytest.raises(ValueError, match="images alone"):
+        rotation_dataset(pairs)
+    oblong = tf.data.Dataset.from_tensor_slices(images[:, :5])
+    with pytest.raises(ValueError, match=r"\(None, 5, 12, 1\)"):
+        rotation_dataset(oblong)
+    for name in ("batch_size", "shuffle_buffer"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got 0"):
+            rotation_dataset(images, **{name: 0})

@@ -1,0 +1,164 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rotnet_keras import (
+    accuracy,
+    attach_head,
+    draw_garments,
+    fine_tune,
+    fit_classifier,
+    pretrain,
+    remove_head,
+    rotation_accuracy,
+    train_from_scratch,
+    train_head,
+    two_conv_extractor,
+)
+
+ARMS = [train_head, fine_tune, train_from_scratch]
+LABELS = np.arange(8) % 3
+
+
+def same_weights(a, b):
+    pairs = zip(a.get_weights(), b.get_weights(), strict=True)
+    return [np.array_equal(x, y) for x, y in pairs]
+
+
+def test_pretraining_learns_the_rotations_of_garments():
+    images, labels = draw_garments(4000, seed=3)
+    extractor = two_conv_extractor((28, 28, 1))
+    before = extractor.get_weights()
+    model, history = pretrain(
+        extractor, images[:3000], validation_images=images[3000:], epochs=2, verbose=0
+    )
+    assert rotation_accuracy(model, images[3000:]) > 0.7  # chance is 0.25
+    assert history.history["val_accuracy"][-1] == pytest.approx(
+        rotation_accuracy(model, images[3000:]), abs=1e-4
+    )
+    for old, new in zip(before, extractor.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)  # the extractor handed in is left alone
+    tuned, _ = fine_tune(remove_head(model), images[:500], labels[:500], epochs=15, verbose=0)
+    assert accuracy(tuned, images[3000:], labels[3000:]) > 0.5  # chance is 0.1
+
+
+@pytest.mark.parametrize("all_rotations", [True, False])
+def test_pretraining_repeats_for_the_same_seed(images, extractor, all_rotations):
+    options = {"epochs": 2, "batch_size": 3, "all_rotations": all_rotations, "verbose": 0}
+    augment = keras.Sequential([keras.layers.RandomFlip("horizontal", seed=1)])
+    first, again, other = (
+        pretrain(extractor, images, seed=seed, augment=copy, **options)[0]
+        for seed, copy in zip((1, 1, 2), (keras.models.clone_model(augment) for _ in range(3)))
+    )
+    assert all(same_weights(first, again))
+    assert not all(same_weights(first, other))
+
+
+def test_pretraining_from_a_dataset(images, extractor):
+    dataset = tf.data.Dataset.from_tensor_slices(images)
+    model, history = pretrain(extractor, dataset, epochs=1, batch_size=4, verbose=0)
+    assert model.output_shape == (None, 4)
+    assert len(history.epoch) == 1
+    endless = dataset.repeat().filter(lambda image: True)
+    with pytest.raises(ValueError, match="assert_cardinality"):
+        pretrain(extractor, endless, epochs=1, verbose=0)
+
+
+def test_pretraining_learning_rate_ends_at_zero(images, extractor):
+    model, _ = pretrain(extractor, images, epochs=3, batch_size=4, learning_rate=0.01, verbose=0)
+    schedule = model.optimizer.get_config()["learning_rate"]["config"]
+    assert schedule["initial_learning_rate"] == 0.01
+    assert schedule["decay_steps"] == 3 * 2
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_arms_leave_the_extractor_alone_and_repeat(images, extractor, arm):
+    before = extractor.get_weights()
+    options = {"num_classes": 5, "epochs": 2, "batch_size": 3, "verbose": 0}
+    first, history = arm(extractor, images, LABELS, seed=1, **options)
+    again, _ = arm(extractor, images, LABELS, seed=1, **options)
+    other, _ = arm(extractor, images, LABELS, seed=2, **options)
+    assert first.output_shape == (None, 5)
+    assert isinstance(history, keras.callbacks.History)
+    assert all(same_weights(first, again))
+    assert not all(same_weights(first, other))
+    for old, new in zip(before, extractor.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_what_each_arm_starts_from_and_moves(images, extractor):
+    arms = {
+        arm: arm(extractor, images, LABELS, epochs=1, optimizer=keras.optimizers.SGD(0), verbose=0)
+        for arm in ARMS
+    }
+    starts = {arm: same_weights(remove_head(model), extractor) for arm, (model, _) in arms.items()}
+    assert all(starts[train_head])
+    assert all(starts[fine_tune])
+    assert not any(starts[train_from_scratch][0::2])  # kernels; biases start at zero anywhere
+    model, _ = train_head(extractor, images, LABELS, epochs=2, verbose=0)
+    assert all(same_weights(remove_head(model), extractor))
+    model, _ = fine_tune(extractor, images, LABELS, epochs=2, verbose=0)
+    assert not any(same_weights(remove_head(model), extractor))
+
+
+def test_one_optimizer_instance_serves_several_arms(images, extractor):
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+    for arm in ARMS:
+        arm(extractor, images, LABELS, epochs=1, optimizer=optimizer, verbose=0)
+    assert not optimizer.built
+
+
+def test_patience_goes_back_to_the_best_epoch(images, extractor):
+    validation = (images[::-1], LABELS)
+    model, history = fine_tune(
+        extractor, images, LABELS, validation=validation, epochs=40, patience=3, verbose=0
+    )
+    best = int(np.argmax(history.history["val_accuracy"]))
+    assert len(history.epoch) == min(best + 4, 40)
+    assert accuracy(model, *validation) == pytest.approx(history.history["val_accuracy"][best])
+
+
+def test_augmentation_reaches_the_images(images, extractor):
+    black = fit_classifier(
+        attach_head(extractor, 3), images, LABELS, epochs=1, augment=tf.zeros_like, verbose=0
+    )[0]
+    plain = fit_classifier(attach_head(extractor, 3), images, LABELS, epochs=1, verbose=0)[0]
+    # Kernels of a network that sees only black cannot move; its biases can.
+    kernel = extractor.get_layer("conv1").kernel.numpy()
+    np.testing.assert_array_equal(black.get_layer("conv1").kernel.numpy(), kernel)
+    assert not np.array_equal(plain.get_layer("conv1").kernel.numpy(), kernel)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"batch_size": -3}, "batch_size must be a whole number of at least 1, got -3"),
+        ({"patience": 2}, r"patience needs validation=\(images, labels\)"),
+        ({"num_classes": 2}, r"labels must lie in 0\.\.1, .* got 0\.\.2"),
+    ],
+)
+def test_wrong_settings(images, extractor, options, message):
+    with pytest.raises(ValueError, match=message):
+        train_head(extractor, images, LABELS, verbose=0, **options)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS[:5], r"labels must be whole numbers of shape \(8,\).*got int64 of shape \(5,\)"),
+        (LABELS / 2, "got float64"),
+        (LABELS - 1, r"labels must lie in 0\.\.1, .* got -1\.\.1"),
+    ],
+)
+def test_wrong_labels(images, extractor, labels, message):
+    with pytest.raises(ValueError, match=message):
+        fine_tune(extractor, images, labels, verbose=0)
+
+
+def test_no_images(images, extractor):
+    with pytest.raises(ValueError, match="N at least 1"):
+        fine_tune(extractor, images[:0], LABELS[:0], verbose=0)
+    with pytest.raises(ValueError, match="known number of at least 1, got 0 batches"):
+        pretrain(extractor, images[:0], verbose=0)
