@@ -268,7 +268,7 @@ def _check_reachable(builder, manual_dir, seconds=20):
 
     urls = [
         url
-        for url, info in builder.url_infos.items()
+        for url, info in (builder.url_infos or {}).items()
         if not (manual_dir and info.filename and (manual_dir / info.filename).exists())
     ]
     if not urls or not urls[0].startswith("http"):
@@ -289,7 +289,8 @@ def _check_reachable(builder, manual_dir, seconds=20):
 
 
 def _unavailable(builder, reason):
-    files = ", ".join(sorted({i.filename for i in builder.url_infos.values() if i.filename})[:4])
+    infos = (builder.url_infos or {}).values()
+    files = ", ".join(sorted({info.filename for info in infos if info.filename})[:4])
     return DatasetError(
         f"{builder.name!r} is not in {builder.data_path.parent} and could not be prepared: "
         f"{reason}. Connect to the network and try again, give data_dir (or set TFDS_DATA_DIR) to "

@@ -83,7 +83,7 @@ def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
         extractor = copy_model(extractor)
     initializer = keras.initializers.GlorotUniform(seed=seed)
     head = keras.layers.Dense(num_classes, kernel_initializer=initializer, name=HEAD)
-    return keras.Model(extractor.inputs, head(extractor.output), name=f"{extractor.name}_head")
+    return keras.Model(extractor.inputs, head(extractor.outputs[0]), name=f"{extractor.name}_head")
 
 
 def remove_head(model, *, share_weights=False):

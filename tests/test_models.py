@@ -29,9 +29,8 @@ def batch_norm_extractor():
     )
 
 
-def weights(model, *prefixes):
-    chosen = (w for w in model.weights if not prefixes or w.path.startswith(prefixes))
-    return {weight.path: weight.numpy().copy() for weight in chosen}
+def weights(model, part=""):
+    return {weight.path: weight.numpy().copy() for weight in model.weights if part in weight.path}
 
 
 def moved(model, before):
@@ -51,7 +50,7 @@ def test_blog_extractor():
     assert extractor.output_shape == (None, 16)
     assert extractor.count_params() < 25_000
     names = [layer.name for layer in extractor.layers]
-    assert names == "images rescale conv1 pool1 conv2 pool2 flatten features".split()
+    assert names == ["images", "rescale", "conv1", "pool1", "conv2", "pool2", "flatten", "features"]
     for name in names[1:]:
         keras.Model(extractor.input, extractor.get_layer(name).output)
 
@@ -188,14 +187,14 @@ def test_saved_files_load_without_this_package(extractor, images, tmp_path):
 
 @pytest.mark.parametrize("shape", [(28, 28), (9, 28, 1), (28, 28, 0), (28.0, 28, 1), 28, None])
 def test_wrong_image_shape(shape):
-    with pytest.raises(ValueError, match="image_shape must be .* at least 10, got"):
+    with pytest.raises(ValueError, match=r"image_shape must be .* at least 10, got"):
         two_conv_extractor(shape)
 
 
 def test_wrong_counts(extractor):
     with pytest.raises(ValueError, match="feature_dim must be a whole number of at least 1, got 0"):
         two_conv_extractor((28, 28, 1), 0)
-    with pytest.raises(ValueError, match="num_classes must be a whole number .* got -1"):
+    with pytest.raises(ValueError, match=r"num_classes must be a whole number .* got -1"):
         attach_head(extractor, -1)
 
 
@@ -208,5 +207,5 @@ def test_wrong_models(extractor):
     with pytest.raises(ValueError, match="use swap_head"):
         attach_head(attach_head(extractor, 3), 3)
     for take_off in (remove_head, lambda model: swap_head(model, 3)):
-        with pytest.raises(ValueError, match='must have a layer named "head", .*features'):
+        with pytest.raises(ValueError, match=r'must have a layer named "head", .*features'):
             take_off(extractor)

@@ -1,0 +1,225 @@
+"""Speed, as ratios within one run: python -m pytest tests/benchmarks
+
+Each test times our way and the other way in turns, so that a busy machine slows both, and
+compares the best of several rounds.
+"""
+
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rotnet_keras import attach_head, load_splits, rotate_batch, rotation_dataset
+from rotnet_keras.models import two_conv_extractor
+
+BATCH_SIZE = 64  # different images; the batch holds their four rotations
+LEARNING_RATE = 2e-3
+TARGET = 0.97
+CHECK_EVERY = 200  # updates between two looks at the held-out accuracy
+MOST_CHECKS = 40
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return load_splits("fashion_mnist", fall_back=True)
+
+
+def best_seconds(rounds, **ways):
+    """Time every way in each round; return the best time of each."""
+    best = dict.fromkeys(ways, np.inf)
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def report(benchmark, seconds, **ratios):
+    """Put the figures where pytest-benchmark saves them, and on the terminal."""
+    benchmark.extra_info.update({f"{name} s": value for name, value in seconds.items()} | ratios)
+    print({name: round(value, 3) for name, value in benchmark.extra_info.items()})
+
+
+def count(dataset):
+    return sum(len(images) for images, _ in dataset)
+
+
+def test_pipeline_against_rot90_per_image(benchmark, splits):
+    """Images a second: batched transposes against tf.image.rot90 per image in flat_map."""
+    images = splits.unlabelled
+    few = images[:10_000]
+
+    def four_rotations(image):
+        turned = tf.stack([tf.image.rot90(image, k) for k in range(4)])
+        return tf.data.Dataset.from_tensor_slices((turned, tf.range(4)))
+
+    per_image = tf.data.Dataset.from_tensor_slices(few).shuffle(len(few), seed=0)
+    per_image = per_image.flat_map(four_rotations).batch(4 * BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
+    batched = rotation_dataset(images, batch_size=BATCH_SIZE)
+    streamed = rotation_dataset(
+        tf.data.Dataset.from_tensor_slices(images),
+        batch_size=BATCH_SIZE,
+        shuffle_buffer=len(images),
+    )
+    assert (count(per_image), count(batched)) == (4 * len(few), 4 * len(images))
+    seconds = best_seconds(
+        5,
+        batched=lambda: count(batched),
+        streamed=lambda: count(streamed),
+        per_image=lambda: count(per_image),
+    )
+    scale = len(images) / len(few)
+    ratio = seconds["per_image"] * scale / seconds["batched"]
+    streamed_ratio = seconds["per_image"] * scale / seconds["streamed"]
+    report(
+        benchmark,
+        seconds,
+        ratio=ratio,
+        streamed_ratio=streamed_ratio,
+        batched_images_per_s=4 * len(images) / seconds["batched"],
+    )
+    benchmark.pedantic(lambda: count(batched))
+    assert ratio >= 12
+    assert streamed_ratio >= 12
+
+
+def test_training_is_not_held_up_by_the_pipeline(benchmark, splits):
+    """`fit` fed by rotation_dataset against `fit` on arrays rotated beforehand."""
+    images = splits.unlabelled[:10_000]
+    rotated, labels = (part.numpy() for part in rotate_batch(images))
+    dataset = rotation_dataset(images, batch_size=BATCH_SIZE)
+    models = {name: compiled_keras_model(images.shape[1:]) for name in ("pipeline", "arrays")}
+
+    def fit_pipeline():
+        models["pipeline"].fit(dataset, epochs=1, verbose=0, shuffle=False)
+
+    def fit_arrays():
+        models["arrays"].fit(rotated, labels, batch_size=4 * BATCH_SIZE, epochs=1, verbose=0)
+
+    fit_pipeline(), fit_arrays()  # trace both
+    seconds = best_seconds(8, pipeline=fit_pipeline, arrays=fit_arrays)
+    ratio = seconds["arrays"] / seconds["pipeline"]
+    report(benchmark, seconds, ratio=ratio)
+    benchmark.pedantic(fit_pipeline)
+    assert ratio >= 0.95
+
+
+def test_seconds_to_97_percent_against_pytorch(benchmark, splits):
+    """The same network, first weights, batches, optimiser and learning rates in both."""
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(2)
+    held_out, truth = (part.numpy() for part in rotate_batch(splits.validation.images[:5000]))
+    data = (splits.unlabelled, held_out, truth)
+    runs = {"keras": keras_seconds(*data)}
+    for layout in ("contiguous_format", "channels_last"):
+        runs[f"pytorch {layout}"] = torch_seconds(torch, *data, layout)
+    seconds = {name: run["seconds"] for name, run in runs.items()}
+    updates = {f"{name} updates": run["updates"] for name, run in runs.items()}
+    ratios = {f"ratio to {name}": seconds["keras"] / seconds[name] for name in seconds}
+    report(benchmark, seconds, **updates, **ratios)
+    benchmark.pedantic(lambda: None)  # this test times itself; the row is for its extra_info
+    assert ratios["ratio to pytorch contiguous_format"] <= 0.5
+
+
+def compiled_keras_model(image_shape):
+    model = attach_head(two_conv_extractor(image_shape, seed=0), 4, seed=0)
+    model.compile(
+        keras.optimizers.Adam(LEARNING_RATE),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+class StopAtTarget(keras.callbacks.Callback):
+    """Stop `fit` at the first look that finds the held-out accuracy reached."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = logs["val_accuracy"] >= TARGET
+
+
+def keras_seconds(images, held_out, truth):
+    """Seconds to the target from the first update on; tracing is left out, as it is paid once."""
+    model = compiled_keras_model(images.shape[1:])
+    first_weights = model.get_weights()
+    batches = rotation_dataset(images, batch_size=BATCH_SIZE, seed=0).repeat()
+    options = {"validation_data": (held_out, truth), "validation_batch_size": 1000}
+    options |= {"verbose": 0, "shuffle": False, "callbacks": [StopAtTarget()]}
+    model.fit(batches, steps_per_epoch=2, epochs=1, **options)
+    model.set_weights(first_weights)
+    for variable in model.optimizer.variables:
+        if "learning_rate" not in variable.path:
+            variable.assign(tf.zeros_like(variable))
+    start = time.perf_counter()
+    history = model.fit(batches, steps_per_epoch=CHECK_EVERY, epochs=MOST_CHECKS, **options)
+    seconds = time.perf_counter() - start
+    assert history.history["val_accuracy"][-1] >= TARGET
+    return {"seconds": seconds, "updates": CHECK_EVERY * len(history.epoch)}
+
+
+def torch_seconds(torch, images, held_out, truth, layout):
+    """The same loop in PyTorch, from the same first weights, in one of its two memory layouts."""
+    layout = {"memory_format": getattr(torch, layout)}
+    images, held_out = (
+        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (images, held_out)
+    )
+    truth = torch.from_numpy(truth).long()
+    model = torch_model(torch, images.shape[1:]).to(**layout)
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, eps=1e-7)  # Keras's epsilon
+    loss_of = torch.nn.CrossEntropyLoss()
+    generator = torch.Generator().manual_seed(0)
+    updates, start = 0, time.perf_counter()
+    while updates < CHECK_EVERY * MOST_CHECKS:
+        for chosen in torch.randperm(len(images), generator=generator).split(BATCH_SIZE):
+            batch = images[chosen]
+            batch = torch.cat([torch.rot90(batch, k, (2, 3)) for k in range(4)])
+            labels = torch.arange(4).repeat_interleave(len(chosen))
+            loss = loss_of(model((batch.float() / 255).to(**layout)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            updates += 1
+            if updates % CHECK_EVERY == 0:
+                with torch.no_grad():
+                    parts = [(x.float() / 255).to(**layout) for x in held_out.split(1000)]
+                    predicted = torch.cat([model(x).argmax(1) for x in parts])
+                if (predicted == truth).float().mean() >= TARGET:
+                    return {"seconds": time.perf_counter() - start, "updates": updates}
+    raise AssertionError(f"{TARGET:.0%} were not reached in {updates} updates")
+
+
+def torch_model(torch, image_shape):
+    """`two_conv_extractor` with a rotation head, and the very weights that Keras drew for it."""
+    source = compiled_keras_model((*image_shape[1:], image_shape[0]))
+    nn = torch.nn
+    side = source.get_layer("pool2").output.shape[1]
+    model = nn.Sequential(
+        *(nn.Conv2d(image_shape[0], 16, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(32 * side * side, 16), nn.Linear(16, 4)),
+    )
+    kernels = {name: source.get_layer(name).kernel.numpy() for name in ("conv1", "conv2")}
+    features = source.get_layer("features").kernel.numpy().reshape(side, side, 32, 16)
+    with torch.no_grad():
+        for index, value in (
+            (0, kernels["conv1"].transpose(3, 2, 0, 1)),
+            (3, kernels["conv2"].transpose(3, 2, 0, 1)),
+            (7, features.transpose(3, 2, 0, 1).reshape(16, -1)),
+            (8, source.get_layer("head").kernel.numpy().T),
+        ):
+            model[index].weight.copy_(torch.from_numpy(value.copy()))
+            model[index].bias.zero_()
+    return model
+
+
+def test_both_networks_compute_the_same():
+    """The comparison is of one network: its logits agree in both frameworks."""
+    torch = pytest.importorskip("torch")
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 1), "uint8")
+    ours = compiled_keras_model((28, 28, 1)).predict(images, verbose=0)
+    batch = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float() / 255
+    theirs = torch_model(torch, (1, 28, 28))(batch).detach().numpy()
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -1,0 +1,107 @@
+"""What holds the package together: lazy import, documentation, one address, clean notebooks."""
+
+import configparser
+import doctest
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import rotnet_keras
+
+ROOT = pathlib.Path(__file__).parents[1]
+PUBLIC = sorted(set(rotnet_keras.__all__) - {path.stem for path in ROOT.glob("rotnet_keras/*.py")})
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+
+
+def run(program, **options):
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_is_lazy_and_quick():
+    heavy = ["tensorflow", "keras", "umap", "matplotlib", "sklearn", "tensorflow_datasets", "numpy"]
+    program = (
+        "import sys, time; start = time.perf_counter(); import rotnet_keras; "
+        f"print(time.perf_counter() - start, *[m for m in {heavy} if m in sys.modules])"
+    )
+    seconds, *loaded = run(program).split()
+    assert loaded == []
+    assert float(seconds) < 0.3
+
+
+def test_public_names_exist():
+    assert len(PUBLIC) == len(set(PUBLIC)) > 20
+    for name in PUBLIC:
+        assert getattr(rotnet_keras, name).__doc__, name
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_examples_in_docstrings_run(name):
+    names = {public: getattr(rotnet_keras, public) for public in PUBLIC} | {"np": np}
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    module = sys.modules[getattr(rotnet_keras, name).__module__]
+    for test in doctest.DocTestFinder().find(getattr(rotnet_keras, name), name, module=module):
+        test.globs.update(names)
+        runner.run(test)
+    assert runner.summarize(verbose=False).failed == 0
+
+
+def test_version_stands_in_both_places():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["metadata"]["version"] == rotnet_keras.__version__
+
+
+def test_ruff_finds_nothing():
+    for arguments in (["check"], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *arguments, str(ROOT)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_address_is_the_same_everywhere():
+    command = [sys.executable, str(ROOT / "notebooks" / "stamp_address.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_stamping_changes_every_address(tmp_path):
+    import shutil
+
+    for name in ("setup.cfg", "README.md", "notebooks"):
+        source, target = ROOT / name, tmp_path / name
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    setup = tmp_path / "setup.cfg"
+    old = re.search(r"^url = https://github.com/(.+)$", setup.read_text(), re.MULTILINE)[1]
+    setup.write_text(setup.read_text().replace(old, "someone/else"))
+    command = [sys.executable, "notebooks/stamp_address.py"]
+    check = subprocess.run([*command, "--check"], cwd=tmp_path, capture_output=True, check=False)
+    assert check.returncode == 1
+    subprocess.run(command, cwd=tmp_path, check=True)
+    for path in (tmp_path / "README.md", *tmp_path.glob("notebooks/*.ipynb")):
+        assert old not in path.read_text(encoding="utf-8")
+        assert "github/someone/else/blob" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_are_clean(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z][a-z0-9-]+", name) for name in ids), "ids are words, not hashes"
+    assert set(notebook["metadata"]) <= {"kernelspec", "language_info", "accelerator", "colab"}
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert outputs, "no outputs stored"
+    assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/(home|root|Users|tmp|work)/", text), "a path of some machine"
+    assert "STAND-IN" not in json.dumps(outputs), "not a run on real data"
