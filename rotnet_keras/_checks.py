@@ -11,14 +11,20 @@ def check_count(name, value):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
-def check_examples(images, labels, names=("images", "labels")):
-    """Return labelled images as arrays, or raise unless each image has one whole-number label."""
-    images, labels = np.asarray(images), np.asarray(labels)
+def check_images(images):
+    """Return images as an array, or raise unless it is `(N, H, W, C)` with N at least 1."""
+    images = np.asarray(images)
     if images.ndim != 4 or len(images) == 0:
-        raise ValueError(f"{names[0]} must be (N, H, W, C) with N at least 1, got {images.shape}")
+        raise ValueError(f"images must be (N, H, W, C) with N at least 1, got {images.shape}")
+    return images
+
+
+def check_examples(images, labels):
+    """Return labelled images as arrays, or raise unless each image has one whole-number label."""
+    images, labels = check_images(images), np.asarray(labels)
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"{names[1]} must be whole numbers of shape ({len(images)},), one for each of "
-            f"{names[0]}, got {labels.dtype} of shape {labels.shape}"
+            f"labels must be whole numbers of shape ({len(images)},), one for each of the images, "
+            f"got {labels.dtype} of shape {labels.shape}"
         )
     return images, labels

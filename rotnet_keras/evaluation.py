@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
-import tensorflow as tf
 from sklearn import metrics
 
-from rotnet_keras._checks import check_examples
+from rotnet_keras._checks import check_count, check_examples, check_images
 from rotnet_keras.rotation import rotation_dataset
 
 
@@ -21,13 +21,18 @@ def extract_features(extractor, images, *, batch_size=1000):
     Returns:
         float32 array `(N, ...)`.
 
+    Raises:
+        ValueError: `images` is not of rank 4 or empty, or `batch_size` below 1.
+
     Example:
         >>> extractor = two_conv_extractor((28, 28, 1))
         >>> extract_features(extractor, np.zeros((5, 28, 28, 1), "uint8")).shape
         (5, 16)
     """
-    batches = tf.data.Dataset.from_tensor_slices(np.asarray(images)).batch(batch_size)
-    return extractor.predict(batches, verbose=0)
+    check_count("batch_size", batch_size)
+    images = check_images(images)
+    batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    return np.concatenate([_outputs(extractor, batch) for batch in batches])
 
 
 def predict_classes(model, images, *, batch_size=1000):
@@ -84,7 +89,7 @@ def rotation_accuracy(model, images, *, batch_size=250):
         0.25
     """
     dataset = rotation_dataset(images, batch_size=batch_size, shuffle=False)
-    right = [model.predict_on_batch(x).argmax(axis=1) == y.numpy() for x, y in dataset]
+    right = [_outputs(model, x).argmax(axis=1) == y for x, y in dataset.as_numpy_iterator()]
     return float(np.concatenate(right).mean())
 
 
@@ -139,3 +144,8 @@ def umap_map(features, *, seed=0, **settings):
         raise ValueError(f"features must be finite, (N, D) with N at least 3, got {features.shape}")
     settings = {"n_neighbors": min(15, len(features) - 1), "n_jobs": 1} | settings
     return umap.UMAP(random_state=seed, **settings).fit_transform(features)
+
+
+def _outputs(model, batch):
+    """Inference on one batch; called directly, since `predict` would first compile a function."""
+    return keras.ops.convert_to_numpy(model(batch, training=False))

@@ -44,14 +44,16 @@ ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_
 # blog's picture shows; `long` trains until the validation accuracy stops rising.
 BUDGETS = {
     "short": {
-        "epochs": 5,
+        "epochs": 3,
+        "batch_size": 125,
         "optimizer": {
             "class_name": "SGD",
-            "config": {"learning_rate": 5e-3, "momentum": 0.9},
+            "config": {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "clipnorm": 1.0},
         },
     },
     "long": {
         "epochs": 300,
+        "batch_size": 32,
         "patience": 30,
         "optimizer": {"class_name": "Adam", "config": {"learning_rate": 2e-3}},
         "callbacks": [

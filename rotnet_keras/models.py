@@ -83,7 +83,9 @@ def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
         extractor = copy_model(extractor)
     initializer = keras.initializers.GlorotUniform(seed=seed)
     head = keras.layers.Dense(num_classes, kernel_initializer=initializer, name=HEAD)
-    return keras.Model(extractor.inputs, head(extractor.outputs[0]), name=f"{extractor.name}_head")
+    return keras.Model(
+        extractor.inputs[0], head(extractor.outputs[0]), name=f"{extractor.name}_head"
+    )
 
 
 def remove_head(model, *, share_weights=False):
@@ -112,7 +114,7 @@ def remove_head(model, *, share_weights=False):
             "keras.Model(model.input, model.get_layer(NAME).output)"
         )
     name = model.name.removesuffix(f"_{HEAD}")
-    extractor = keras.Model(model.inputs, model.get_layer(HEAD).input, name=name)
+    extractor = keras.Model(model.inputs[0], model.get_layer(HEAD).input, name=name)
     return extractor if share_weights else copy_model(extractor)
 
 

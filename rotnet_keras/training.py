@@ -14,9 +14,6 @@ from rotnet_keras._checks import check_count, check_examples
 from rotnet_keras.models import attach_head, freeze, reinitialise, unfreeze
 from rotnet_keras.rotation import NUM_ROTATIONS, rotation_dataset
 
-# Small networks spend much of a step in Python; several steps a call bring that down.
-_STEPS_PER_EXECUTION = 16
-
 
 def pretrain(
     extractor,
@@ -228,7 +225,6 @@ def _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose):
         optimizer=_fresh_optimizer(optimizer),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=min(_STEPS_PER_EXECUTION, _num_batches(dataset)),
     )
     history = model.fit(
         dataset,
