@@ -45,6 +45,7 @@ def _run_seeds(options):
         run_experiment(
             options.dataset,
             num_labels=options.labels,
+            num_validation=options.validation,
             seed=seed,
             output=output / f"seed_{seed}" if several else output,
             data_dir=options.data_dir,
@@ -69,6 +70,14 @@ def _parser():
         "stand-in (default: fashion_mnist, and the stand-in where that cannot be had)",
     )
     add("--labels", type=int, default=1000, help="labelled images in all (default: 1000)")
+    add(
+        "--validation",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="validation images in all, which say when to stop; lower it for a small data set "
+        "(default: 10000)",
+    )
     add("--seed", type=int, default=0, help="of everything random (default: 0)")
     add(
         "--num-seeds",

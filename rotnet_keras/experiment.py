@@ -72,6 +72,7 @@ def run_experiment(
     dataset=None,
     *,
     num_labels=1000,
+    num_validation=10_000,
     seed=0,
     output="results",
     data_dir=None,
@@ -85,6 +86,7 @@ def run_experiment(
         dataset: name for `load_splits`. None takes Fashion-MNIST, or the drawn stand-in garments
             and a loud warning where Fashion-MNIST cannot be had.
         num_labels: labelled images in all.
+        num_validation: images in all that tell the long budget when to stop.
         seed: of the split, the initial weights, every order of images and the map.
         output: folder for the results; made if need be, earlier results in it are replaced.
         data_dir: as in `load_splits`.
@@ -112,6 +114,7 @@ def run_experiment(
         splits = load_splits(
             dataset or "fashion_mnist",
             num_labels=num_labels,
+            num_validation=num_validation,
             seed=seed,
             data_dir=data_dir,
             manual_dir=manual_dir,
@@ -133,28 +136,17 @@ def run_experiment(
         points = umap_map(extract_features(extractor, splits.test.images[shown]), seed=seed)
     with _stage("classifiers", seconds, verbose):
         runs = run_arms(extractor, splits, seed=seed, quick=quick, verbose=verbose)
-    results = {
-        "dataset": splits.name,
-        "stand_in": splits.stand_in,
-        "quick": quick,
-        "seed": seed,
-        "num_unlabelled": len(images),
-        "num_labels": len(splits.labelled.labels),
-        "feature_dim": extractor.output_shape[-1],
-        "parameters": extractor.count_params(),
-        "rotation_accuracy": rotation_accuracy(rotation_model, splits.test.images),
-        "arms": {
-            arm: {budget: runs[arm, budget]["test_accuracy"] for budget in BUDGETS} for arm in ARMS
-        },
-        "epochs": {f"{arm}, {budget}": run["epochs"] for (arm, budget), run in runs.items()},
+    models = {
+        "rotation_model": rotation_model,
+        "extractor": extractor,
+        "classifier": _best_fine_tuned(runs),
     }
     with _stage("files", seconds, verbose):
-        best = _best_fine_tuned(runs)
-        models = {"rotation_model": rotation_model, "extractor": extractor, "classifier": best}
         for name, model in models.items():
             model.save(output / f"{name}.keras")
-        draw_pictures(output, splits, models, rotation_history, runs, points, results)
-    results |= {"seconds": seconds, "versions": _versions()}
+        _draw_pictures(output, splits, models, rotation_history, runs, points, quick)
+    results = {"seed": seed, "quick": quick, "num_unlabelled": len(images)}
+    results |= _figures(splits, models, runs) | {"seconds": seconds, "versions": _versions()}
     _write_json(output / "results.json", results)
     return results
 
@@ -198,30 +190,51 @@ def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
     return runs
 
 
-def draw_pictures(output, splits, models, rotation_history, runs, points, results):
-    """Write the six pictures of a run; each title says what data it shows."""
-    arms = {arm: results["arms"][arm] for arm in ARMS}
-    series = {"blog": {ARM_NAMES[arm]: BLOG[arm] for arm in ARMS}} | {
-        f"this run, {budget} training": {ARM_NAMES[arm]: arms[arm][budget] for arm in ARMS}
-        for budget in BUDGETS
+def _figures(splits, models, runs):
+    """The part of the results that says what was trained on what, and how well it did."""
+    return {
+        "dataset": splits.name,
+        "stand_in": splits.stand_in,
+        "num_labels": len(splits.labelled.labels),
+        "feature_dim": models["extractor"].output_shape[-1],
+        "parameters": models["extractor"].count_params(),
+        "rotation_accuracy": rotation_accuracy(models["rotation_model"], splits.test.images),
+        "arms": {
+            arm: {budget: runs[arm, budget]["test_accuracy"] for budget in BUDGETS} for arm in ARMS
+        },
+        "epochs": {f"{arm}, {budget}": run["epochs"] for (arm, budget), run in runs.items()},
     }
-    with _picture(output / "rotations.png", "The pretext task: how was it turned?", splits):
+
+
+def _draw_pictures(output, splits, models, rotation_history, runs, points, quick):
+    """Write the six pictures of a run; each title says what data it shows."""
+    data = "STAND-IN: drawn garments, no real data" if splits.stand_in else splits.name
+    data += ", quick run" if quick else ""
+    few = f"{len(splits.labelled.labels):,} labels"
+    with _picture(output / "rotations.png", f"The pretext task: how was it turned?\n{data}"):
         plot_rotations(splits.unlabelled[:4])
-    with _picture(output / "umap.png", "UMAP of rotation features, test images", splits):
+    with _picture(output / "umap.png", f"UMAP of rotation features, test images\n{data}"):
         plot_map(points, splits.test.labels[: len(points)], splits.class_names)
-    with _picture(
-        output / "accuracies.png", f"Classifiers from {results['num_labels']} labels", splits
-    ):
-        plot_accuracies(series)
-    with _picture(output / "confusion.png", "Fine-tuned classifier, test images", splits):
+    with _picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
+        plot_accuracies(_accuracies_beside_blog(runs))
+    with _picture(output / "confusion.png", f"Fine-tuned on {few}, test images\n{data}"):
         plot_confusion(confusion(models["classifier"], *splits.test), splits.class_names)
-    with _picture(output / "training.png", "Training curves", splits):
+    with _picture(output / "training.png", f"Training curves\n{data}"):
         _, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
         plot_history({"rotation task": rotation_history}, ax=left)
-        plot_history({arm: runs[arm, "long"]["history"] for arm in ARMS}, ax=right)
-    draw_model(
-        models["rotation_model"], output / "model.png", title=_title("Rotation model", splits)
-    )
+        left.set_title("pretraining without labels")
+        long = {ARM_NAMES[arm]: runs[arm, "long"]["history"] for arm in ARMS}
+        plot_history({name.replace("\n", " "): history for name, history in long.items()}, ax=right)
+        right.set_title(f"{few}, long training")
+    draw_model(models["rotation_model"], output / "model.png", title=f"Rotation model\n{data}")
+
+
+def _accuracies_beside_blog(runs):
+    series = {"blog, Fashion-MNIST": {ARM_NAMES[arm]: BLOG[arm] for arm in ARMS}}
+    for budget in BUDGETS:
+        accuracies = {ARM_NAMES[arm]: runs[arm, budget]["test_accuracy"] for arm in ARMS}
+        series[f"this run, {budget} training"] = accuracies
+    return series
 
 
 def summarise(results):
@@ -274,18 +287,13 @@ def _stage(name, seconds, verbose):
 
 
 @contextlib.contextmanager
-def _picture(path, title, splits):
+def _picture(path, title):
     """Give the figure that is drawn inside its title, save it and close it."""
     yield
     figure = plt.gcf()
-    figure.suptitle(_title(title, splits))
+    figure.suptitle(title)
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)
-
-
-def _title(title, splits):
-    data = "STAND-IN: drawn garments, no real data" if splits.stand_in else splits.name
-    return f"{title}\n{data}"
 
 
 def _best_fine_tuned(runs):

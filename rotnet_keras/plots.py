@@ -126,7 +126,7 @@ def plot_accuracies(accuracies, *, ax=None):
         ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
     ax.set_xticks(range(len(by_arm)), list(by_arm))
     ax.set(ylabel="test accuracy (%)", ylim=(0, 110))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -174,12 +174,14 @@ def draw_model(model, path, *, title=None):
         dot.set("label", title)
         dot.set("labelloc", "t")
         dot.write(str(path.with_suffix(".png")), format="png")
-        return path.with_suffix(".png")
+        written, other = path.with_suffix(".png"), path.with_suffix(".txt")
     except (ImportError, OSError, AssertionError):  # no pydot, no Graphviz, or one that fails
         lines = [title, ""]
         model.summary(line_length=80, print_fn=lines.append)
-        path.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return path.with_suffix(".txt")
+        written, other = path.with_suffix(".txt"), path.with_suffix(".png")
+        written.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    other.unlink(missing_ok=True)  # of an earlier run
+    return written
 
 
 def _new_axes(figsize=(6.5, 4.5)):

@@ -1,0 +1,9 @@
+"""Short settings for the notebooks under pytest; values set outside win."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("ROTNET_PRETRAIN_IMAGES", "5000")
+os.environ.setdefault("ROTNET_PRETRAIN_EPOCHS", "1")
+os.environ.setdefault("ROTNET_LONG_EPOCHS", "2")
+os.environ.setdefault("ROTNET_MAP_IMAGES", "500")

@@ -1,0 +1,43 @@
+"""Run notebooks in full and store their outputs: python notebooks/run_notebook.py NOTEBOOK...
+
+TensorFlow's start-up notes, which name the machine it runs on, are left out; any other line on the
+error stream is kept, since readers should see it.
+"""
+
+import pathlib
+import re
+import sys
+
+import nbformat
+from nbclient import NotebookClient
+
+START_UP = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d:).*\n?", re.M)
+KEPT = {"kernelspec", "language_info", "accelerator", "colab"}
+
+
+def clean(notebook):
+    """Remove start-up notes, timings and whatever else differs between machines."""
+    notebook.metadata = {key: value for key, value in notebook.metadata.items() if key in KEPT}
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                output.text = START_UP.sub("", output.text)
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" or o.text.strip()]
+    return notebook
+
+
+def main(paths):
+    """Run each notebook in its own folder and write it back."""
+    for path in map(pathlib.Path, paths):
+        notebook = nbformat.read(path, as_version=4)
+        client = NotebookClient(
+            notebook, timeout=3600, resources={"metadata": {"path": str(path.parent)}}
+        )
+        nbformat.write(clean(client.execute()), path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

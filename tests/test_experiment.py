@@ -1,0 +1,133 @@
+import dataclasses
+import json
+
+import keras
+import matplotlib.figure
+import numpy as np
+import pytest
+
+from rotnet_keras import DatasetError, Examples, accuracy, experiment, run_experiment, summarise
+
+ARMS = ("scratch", "frozen", "fine_tuned")
+
+
+def first(examples, count):
+    return Examples(examples.images[:count], examples.labels[:count])
+
+
+@pytest.fixture
+def few_images(monkeypatch):
+    """Let the experiment see only the beginning of each part; remember what it asked for."""
+    asked = {}
+    load = experiment.load_splits
+
+    def load_few(name, **options):
+        asked.update(options, name=name)
+        splits = load(name, **options)
+        return dataclasses.replace(
+            splits,
+            unlabelled=splits.unlabelled[:1500],
+            validation=first(splits.validation, 300),
+            test=first(splits.test, 400),
+        )
+
+    monkeypatch.setattr(experiment, "load_splits", load_few)
+    return asked
+
+
+@pytest.fixture
+def titles(monkeypatch):
+    """The titles of all figures that are saved, by file name."""
+    seen = {}
+    save = matplotlib.figure.Figure.savefig
+
+    def savefig(figure, path, **options):
+        seen[path.name] = figure.get_suptitle()
+        save(figure, path, **options)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", savefig)
+    return seen
+
+
+def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, tmp_path):
+    returned = run_experiment(
+        "garments", num_labels=200, seed=3, output=tmp_path, quick=True, verbose=0
+    )
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results == returned
+    assert results["dataset"] == "garments"
+    assert results["stand_in"] is True
+    assert (results["seed"], few_images["seed"]) == (3, 3)
+    assert (results["num_unlabelled"], results["num_labels"]) == (1500, 200)
+    assert (results["feature_dim"], results["parameters"]) == (16, 17616)
+    assert 0.25 < results["rotation_accuracy"] <= 1
+    assert set(results["arms"]) == set(ARMS)
+    for arm in results["arms"].values():
+        assert set(arm) == {"short", "long"}
+        assert all(0 <= value <= 1 for value in arm.values())
+    assert results["arms"]["scratch"]["long"] > 0.3  # chance is 0.1
+    assert set(results["seconds"]) == {"data", "pretraining", "map", "classifiers", "files"}
+    assert results["versions"]["keras"] == keras.__version__
+
+    pictures = {"rotations.png", "training.png", "umap.png", "accuracies.png", "confusion.png"}
+    assert set(titles) == pictures
+    assert all("STAND-IN" in title for title in titles.values())
+    diagram = "model.png" if (tmp_path / "model.png").exists() else "model.txt"
+    models = {f"{name}.keras" for name in ("rotation_model", "extractor", "classifier")}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == pictures | models | {diagram, "results.json"}
+
+
+def test_saved_models_are_those_of_the_results(few_images, tmp_path):
+    results = run_experiment("garments", num_labels=200, output=tmp_path, quick=True, verbose=0)
+    test = experiment.load_splits("garments").test
+    classifier, rotation_model, extractor = (
+        keras.models.load_model(tmp_path / f"{name}.keras")
+        for name in ("classifier", "rotation_model", "extractor")
+    )
+    assert accuracy(classifier, *test) in results["arms"]["fine_tuned"].values()
+    assert experiment.rotation_accuracy(rotation_model, test.images) == results["rotation_accuracy"]
+    assert extractor.output_shape == (None, 16)
+    np.testing.assert_array_equal(
+        extractor.get_layer("conv1").kernel, rotation_model.get_layer("conv1").kernel
+    )
+
+
+def test_only_the_default_data_set_may_fall_back(monkeypatch, tmp_path):
+    asked = []
+
+    def unavailable(name, **options):
+        asked.append((name, options["fall_back"]))
+        raise DatasetError("no network")
+
+    monkeypatch.setattr(experiment, "load_splits", unavailable)
+    for dataset in (None, "fashion_mnist"):
+        with pytest.raises(DatasetError):
+            run_experiment(dataset, output=tmp_path)
+    assert asked == [("fashion_mnist", True), ("fashion_mnist", False)]
+
+
+def run(rotation, value):
+    return {
+        "rotation_accuracy": rotation,
+        "arms": {arm: {"short": value, "long": 0.8} for arm in ARMS},
+    }
+
+
+def test_summary_of_several_runs():
+    table = summarise([run(0.96, 0.5), run(0.98, 0.6), run(0.97, 0.7)])
+    assert table.loc["rotation", "mean"] == pytest.approx(97)
+    assert table.loc["scratch, short", "mean"] == pytest.approx(60)
+    # Standard deviation 0.1, three runs, Student's t of 4.303 for two degrees of freedom.
+    assert table.loc["scratch, short", "ci95"] == pytest.approx(
+        100 * 4.3027 * 0.1 / 3**0.5, rel=1e-4
+    )
+    assert table.loc["frozen, long", "ci95"] == pytest.approx(0, abs=1e-9)
+    assert table["blog"].tolist() == pytest.approx([97, 40, 60, 75, 40, 60, 75])
+    assert set(table["runs"]) == {3}
+
+
+def test_summary_of_one_run_has_no_interval_and_of_none_is_an_error():
+    assert summarise([run(0.97, 0.5)])["ci95"].isna().all()
+    with pytest.raises(ValueError, match="results must hold at least one run"):
+        summarise([])
