@@ -11,7 +11,10 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 
-START_UP = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d:).*\n?", re.M)
+START_UP = re.compile(
+    r"^(WARNING: All log messages before absl|To enable the following instr|[IWE]\d{4} \d\d:).*\n?",
+    re.MULTILINE,
+)
 KEPT = {"kernelspec", "language_info", "accelerator", "colab"}
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import pathlib
 import sys
+import traceback
 
 # TensorFlow's start-up notes about CPU instructions and missing GPUs say nothing to a user; this
 # must be set before it is imported.
@@ -21,6 +22,8 @@ def main(arguments=None):
     try:
         runs = _run_seeds(options)
     except (DatasetError, ValueError, OSError) as error:
+        if isinstance(error, ValueError) and not _is_our_check(error):
+            raise  # a fault in the program, not in what was asked of it
         print(f"rotnet_keras: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -92,6 +95,12 @@ def _parser():
     add("--manual-dir", metavar="DIR", help="folder with the data set's original files")
     add("--quick", action="store_true", help="a look at how it works, in about a minute")
     return parser
+
+
+def _is_our_check(error):
+    """Whether this package itself raised the error, as it does about arguments."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return pathlib.Path(last.filename).parent == pathlib.Path(__file__).parent
 
 
 def _positive(text):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import difflib
 import pathlib
 import shutil
+import threading
 import warnings
 from typing import NamedTuple
 
@@ -175,13 +175,29 @@ def split_indices(labels, *, num_labels, num_validation, seed=0):
             f"num_labels + num_validation must be at most {most} of {len(labels)} training images, "
             f"so that some stay unlabelled; got {num_labels} + {num_validation}"
         )
-    rest, validation = train_test_split(
-        np.arange(len(labels)), test_size=num_validation, stratify=labels, random_state=seed
-    )
-    unlabelled, labelled = train_test_split(
-        rest, test_size=num_labels, stratify=labels[rest], random_state=seed
-    )
+    rest, validation = _stratified(np.arange(len(labels)), labels, num_validation, seed)
+    unlabelled, labelled = _stratified(rest, labels, num_labels, seed)
+    missing = np.setdiff1d(labels, labels[labelled])
+    if len(missing):
+        raise ValueError(
+            f"num_labels must be large enough to hold each class in its proportion, got "
+            f"{num_labels}, which leaves out the rare classes {missing.tolist()}"
+        )
     return unlabelled, labelled, validation
+
+
+def _stratified(indices, labels, count, seed):
+    """Divide indices into the others and `count` drawn ones, classes in proportion."""
+    try:
+        return train_test_split(
+            indices, test_size=count, stratify=labels[indices], random_state=seed
+        )
+    except ValueError as error:
+        rarest = np.bincount(labels).argmin()
+        raise ValueError(
+            f"labels must hold each class several times to be divided, class {rarest} is too "
+            f"rare with {np.sum(labels == rarest)} images: {error}"
+        ) from error
 
 
 def _draw_stand_in():
@@ -204,9 +220,8 @@ def _load_tfds(name, data_dir, manual_dir, image_size):
     held_out = next((part for part in ("test", "validation") if part in parts), None)
     if held_out is not None:
         return train, _read(builder, held_out, keys, image_size), class_names
-    kept, taken = train_test_split(
-        np.arange(len(train.labels)), test_size=1 / 6, stratify=train.labels, random_state=0
-    )
+    count = len(train.labels)
+    kept, taken = _stratified(np.arange(count), train.labels, count // 6, seed=0)
     train, test = (Examples(train.images[i], train.labels[i]) for i in (kept, taken))
     return train, test, class_names
 
@@ -216,17 +231,18 @@ def _find_builder(name, data_dir):
 
     try:
         return tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        near = difflib.get_close_matches(str(name), tfds.list_builders(), n=3)
+    except (tfds.core.DatasetNotFoundError, TypeError, ValueError) as error:
+        near = difflib.get_close_matches(str(name), set(tfds.list_builders()) - {name}, n=3)
         hint = f"did you mean {', '.join(near)}? " if near else ""
         raise ValueError(
             f"name must be a data set of TensorFlow Datasets, got {name!r}; {hint}"
-            "The names: https://www.tensorflow.org/datasets/catalog/overview"
+            f"The names: https://www.tensorflow.org/datasets/catalog/overview "
+            f"({_first_line(error)})"
         ) from error
-    except Exception as error:  # a torn dataset_info.json: protobuf, JSON and OS errors alike
+    except Exception as error:  # a torn dataset_info.json, a version there is not, ...
         raise DatasetError(
-            f"the prepared data of {name!r} cannot be read: {_first_line(error)}. Delete its "
-            "folder below data_dir and prepare it again, or give another data_dir"
+            f"{name!r} cannot be opened: {_first_line(error)}. If its prepared data is damaged, "
+            "delete its folder below data_dir and prepare it again, or give another data_dir"
         ) from error
 
 
@@ -247,6 +263,11 @@ def _prepare(builder, manual_dir):
     import tensorflow_datasets as tfds
 
     if builder.data_path.exists():
+        if not builder.info.splits:
+            raise DatasetError(
+                f"{builder.data_path} holds no finished data: delete that folder and try again, or "
+                "give another data_dir"
+            )
         return
     manual_dir = None if manual_dir is None else pathlib.Path(manual_dir)
     if manual_dir is not None and not manual_dir.is_dir():
@@ -274,18 +295,22 @@ def _check_reachable(builder, manual_dir, seconds=20):
     if not urls or not urls[0].startswith("http"):
         return
 
+    failures = [f"no answer in {seconds} s"]
+
     def ask():
-        with requests.get(urls[0], stream=True, timeout=seconds / 2) as response:
-            response.raise_for_status()
+        try:
+            with requests.get(urls[0], stream=True, timeout=seconds / 2) as response:
+                response.raise_for_status()
+            failures.clear()
+        except requests.RequestException as error:
+            failures[:] = [_first_line(error)]
 
     # In a thread, since a name server that does not answer heeds no timeout of requests.
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    try:
-        pool.submit(ask).result(timeout=seconds)
-    except (requests.RequestException, concurrent.futures.TimeoutError) as error:
-        raise _unavailable(builder, f"{urls[0]} cannot be reached") from error
-    finally:
-        pool.shutdown(wait=False)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout=seconds)
+    if failures:
+        raise _unavailable(builder, f"{urls[0]} cannot be reached ({failures[0]})")
 
 
 def _unavailable(builder, reason):

@@ -121,7 +121,7 @@ def umap_map(features, *, seed=0, **settings):
     """Lay features out in two dimensions so that neighbours stay neighbours (UMAP).
 
     Args:
-        features: `(N, D)` array, N at least 3.
+        features: `(N, D)` array, N at least 4.
         seed: makes the picture repeatable, at the price of running on one core.
         **settings: of `umap.UMAP`, for example `n_neighbors` or `min_dist`.
 
@@ -129,7 +129,7 @@ def umap_map(features, *, seed=0, **settings):
         float32 array `(N, 2)`.
 
     Raises:
-        ValueError: the features are not `(N, D)` with N at least 3, or not finite.
+        ValueError: the features are not `(N, D)` with N at least 4, or not finite.
 
     Example:
         >>> umap_map(np.random.default_rng(0).normal(size=(50, 16))).shape
@@ -140,8 +140,8 @@ def umap_map(features, *, seed=0, **settings):
     import umap  # compiles on import: only whoever draws a map waits for it
 
     features = np.asarray(features)
-    if features.ndim != 2 or len(features) < 3 or not np.isfinite(features).all():
-        raise ValueError(f"features must be finite, (N, D) with N at least 3, got {features.shape}")
+    if features.ndim != 2 or len(features) < 4 or not np.isfinite(features).all():
+        raise ValueError(f"features must be finite, (N, D) with N at least 4, got {features.shape}")
     settings = {"n_neighbors": min(15, len(features) - 1), "n_jobs": 1} | settings
     return umap.UMAP(random_state=seed, **settings).fit_transform(features)
 

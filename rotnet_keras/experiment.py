@@ -40,27 +40,7 @@ from rotnet_keras.training import fine_tune, pretrain, train_from_scratch, train
 # 1,000 labelled ones. It does not say how long each classifier was trained.
 BLOG = {"rotation": 0.97, "frozen": 0.40, "scratch": 0.60, "fine_tuned": 0.75}
 ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_tune}
-# `short` is one small budget of updates for every arm, chosen on validation images so that the
-# blog's picture shows; `long` trains until the validation accuracy stops rising.
-BUDGETS = {
-    "short": {
-        "epochs": 3,
-        "batch_size": 125,
-        "optimizer": {
-            "class_name": "SGD",
-            "config": {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "clipnorm": 1.0},
-        },
-    },
-    "long": {
-        "epochs": 300,
-        "batch_size": 32,
-        "patience": 30,
-        "optimizer": {"class_name": "Adam", "config": {"learning_rate": 2e-3}},
-        "callbacks": [
-            keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", factor=0.3, patience=10)
-        ],
-    },
-}
+BUDGETS = ("short", "long")
 ARM_NAMES = {
     "frozen": "frozen extractor,\nnew head",
     "scratch": "from scratch",
@@ -109,6 +89,7 @@ def run_experiment(
     """
     output = pathlib.Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    (output / "results.json").unlink(missing_ok=True)  # no old numbers beside new files
     seconds = {}
     with _stage("data", seconds, verbose):
         splits = load_splits(
@@ -151,6 +132,34 @@ def run_experiment(
     return results
 
 
+def budget_settings(budget, *, quick=False):
+    """Return the settings of a training budget for `fit_classifier`, the same for every arm.
+
+    Args:
+        budget: "short", 24 updates on 1,000 labels, chosen on validation images so that the
+            blog's picture shows; or "long", until the validation accuracy stops rising.
+        quick: at most 10 epochs.
+
+    Returns:
+        A new dictionary of keyword arguments.
+
+    Example:
+        >>> budget_settings("short")["epochs"]
+        3
+    """
+    if budget == "short":
+        sgd = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, clipnorm=1.0)
+        return {"epochs": 3, "batch_size": 125, "optimizer": sgd}
+    slower = keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", factor=0.3, patience=10)
+    return {
+        "epochs": 10 if quick else 300,
+        "batch_size": 32,
+        "optimizer": keras.optimizers.Adam(2e-3),
+        "patience": 30,
+        "callbacks": [slower],
+    }
+
+
 def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
     """Train every arm under every budget on the labelled images, and test each one once.
 
@@ -158,7 +167,7 @@ def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
         extractor: the pretrained extractor.
         splits: `Splits`; the validation images serve to stop the long budget.
         seed: of new weights and the order of images.
-        quick: at most 10 epochs.
+        quick: at most 10 epochs of the long budget.
         verbose: 0 for no progress bar.
 
     Returns:
@@ -169,8 +178,6 @@ def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
     pairs = [(arm, budget) for budget in BUDGETS for arm in ARMS]
     for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
         bar.set_postfix_str(f"{arm}, {budget}")
-        settings = dict(BUDGETS[budget])
-        settings["epochs"] = min(settings["epochs"], 10) if quick else settings["epochs"]
         model, history = ARMS[arm](
             extractor,
             *splits.labelled,
@@ -178,7 +185,7 @@ def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
             validation=splits.validation,
             seed=seed,
             verbose=0,
-            **settings,
+            **budget_settings(budget, quick=quick),
         )
         runs[arm, budget] = {
             "model": model,
@@ -196,6 +203,7 @@ def _figures(splits, models, runs):
         "dataset": splits.name,
         "stand_in": splits.stand_in,
         "num_labels": len(splits.labelled.labels),
+        "num_validation": len(splits.validation.labels),
         "feature_dim": models["extractor"].output_shape[-1],
         "parameters": models["extractor"].count_params(),
         "rotation_accuracy": rotation_accuracy(models["rotation_model"], splits.test.images),
@@ -245,7 +253,8 @@ def summarise(results):
 
     Returns:
         `pandas.DataFrame`, one row a figure, in percent: `blog`, `mean` over the runs, `ci95`
-        (half the width of the 95% interval of Student's t; NaN for one run) and `runs`.
+        (half the width of the 95% interval of Student's t; NaN for one run) and `runs`. "gain" is
+        fine-tuned minus from scratch, paired by run.
 
     Raises:
         ValueError: `results` is empty.
@@ -263,8 +272,11 @@ def summarise(results):
     for budget in BUDGETS:
         for arm in ARMS:
             figures[f"{arm}, {budget}"] = [run["arms"][arm][budget] for run in results]
+        pairs = zip(figures[f"fine_tuned, {budget}"], figures[f"scratch, {budget}"], strict=True)
+        figures[f"gain, {budget}"] = [tuned - scratch for tuned, scratch in pairs]
+    blog = BLOG | {"gain": BLOG["fine_tuned"] - BLOG["scratch"]}
     rows = {
-        name: {"blog": BLOG[name.split(",")[0]], "mean": np.mean(values), "ci95": _ci95(values)}
+        name: {"blog": blog[name.split(",")[0]], "mean": np.mean(values), "ci95": _ci95(values)}
         for name, values in figures.items()
     }
     return (100 * pd.DataFrame.from_dict(rows, orient="index")).assign(runs=len(results))
@@ -289,11 +301,15 @@ def _stage(name, seconds, verbose):
 @contextlib.contextmanager
 def _picture(path, title):
     """Give the figure that is drawn inside its title, save it and close it."""
-    yield
-    figure = plt.gcf()
-    figure.suptitle(title)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
-    plt.close(figure)
+    before = plt.get_fignums()
+    try:
+        yield
+        figure = plt.gcf()
+        figure.suptitle(title)
+        figure.savefig(path, dpi=120, bbox_inches="tight")
+    finally:
+        for number in set(plt.get_fignums()) - set(before):
+            plt.close(number)
 
 
 def _best_fine_tuned(runs):

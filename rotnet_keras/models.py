@@ -195,11 +195,12 @@ def copy_model(model):
 
 
 def reinitialise(model, *, seed):
-    """Build the same network with fresh initial weights, every one of them drawn from `seed`.
+    """Build the same network with fresh initial weights, all of them drawn from `seed`.
 
     Args:
         model: functional `keras.Model`; it stays as it is.
-        seed: whole number; each random initialiser gets a seed of its own derived from it.
+        seed: whole number; each initialiser, and each layer that is random in training, gets a
+            seed of its own derived from it.
 
     Returns:
         A new, unfrozen `keras.Model` of the same architecture and layer names.
@@ -210,16 +211,18 @@ def reinitialise(model, *, seed):
         >>> all((a == b).all() for a, b in zip(first.get_weights(), again.get_weights()))
         True
     """
-    seeds = iter(np.random.SeedSequence(seed).generate_state(8 * len(model.layers) + 8))
+    parts = len(model.layers) + len(model.weights)
+    seeds = iter(np.random.SeedSequence(seed).generate_state(4 * parts))
 
     def fresh(layer):
         config = layer.get_config()
-        for name, value in config.items():
-            if name.endswith("_initializer") and "seed" in (value or {}).get("config", {}):
-                value["config"]["seed"] = int(next(seeds))
+        initializers = [v["config"] for k, v in config.items() if k.endswith("_initializer") and v]
+        for part in (config, *initializers):
+            if "seed" in part:
+                part["seed"] = int(next(seeds))
         return layer.__class__.from_config(config)
 
-    return unfreeze(keras.models.clone_model(model, clone_function=fresh))
+    return unfreeze(keras.models.clone_model(model, clone_function=fresh, recursive=True))
 
 
 def _set_trainable(model, may_train):

@@ -32,6 +32,7 @@ def plot_rotations(images, *, axes=None):
         _, axes = plt.subplots(
             count, NUM_ROTATIONS, figsize=size, squeeze=False, layout="constrained"
         )
+    images = np.asarray(images).astype("uint8")  # matplotlib takes floats for 0..1
     rotated = rotate_batch(images)[0].numpy().reshape(NUM_ROTATIONS, count, *images.shape[1:])
     for row, turned in zip(axes, np.swapaxes(rotated, 0, 1), strict=True):
         for ax, image in zip(row, turned, strict=True):

@@ -55,7 +55,7 @@ def rotate_each(images, labels):
 
     Args:
         images: `(B, S, S, C)` tensor or array of any dtype.
-        labels: `(B,)` integers, 0 to 3.
+        labels: `(B,)` whole numbers; 4 is a full turn.
 
     Returns:
         `(B, S, S, C)` tensor; row `i` is `np.rot90(images[i], labels[i])`.
@@ -69,7 +69,7 @@ def rotate_each(images, labels):
         [[2, 4], [1, 3]]
     """
     images = _square_batch(images)
-    labels = tf.reshape(tf.cast(labels, tf.int32), [-1, 1, 1, 1])
+    labels = tf.reshape(tf.cast(labels, tf.int32) % NUM_ROTATIONS, [-1, 1, 1, 1])
     # A quarter turn is a transpose and an upside-down reversal; the other turns follow from it.
     images = tf.where(labels % 2 == 1, tf.transpose(images, [0, 2, 1, 3]), images)
     images = tf.where((labels == 1) | (labels == 2), tf.reverse(images, [1]), images)
@@ -114,7 +114,7 @@ def rotation_dataset(
         >>> batch.shape
         TensorShape([128, 28, 28, 1])
 
-    Reference: section 3.1 of the paper and its footnote on the four copies in one batch.
+    Reference: section 4.1 of the paper, implementation details, on the four copies in one batch.
     """
     check_count("batch_size", batch_size)
     check_count("shuffle_buffer", shuffle_buffer)

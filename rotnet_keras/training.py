@@ -2,7 +2,8 @@
 
 Every function works on a copy of the extractor it is given, feeds Keras's own `fit` with tf.data,
 and returns the trained model beside Keras's `History`. The same seed ends in the same weights on
-the same machine.
+the same CPU; on a GPU, call `tf.config.experimental.enable_op_determinism()` too. Layers of your
+own that are random in training, such as Dropout, need a seed of their own for that.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def pretrain(
         extractor: functional `keras.Model` from square images to features `(B, D)`.
         images: `(N, S, S, C)` array of pixels 0..255, or a `tf.data.Dataset` of single images
             whose number is known (`assert_cardinality` states it).
-        validation_images: the same, held out; adds `val_loss` and `val_accuracy` to the history.
+        validation_images: the same, held out; adds `val_loss` and `val_accuracy`, always over all
+            four rotations and without augmentation, to the history.
         epochs: passes over the images.
         batch_size: different images in a batch; with all rotations it holds four times as many.
         learning_rate: of the first update.
@@ -64,17 +66,18 @@ def pretrain(
     Reference: section 3 of https://arxiv.org/abs/1803.07728
     """
     check_count("epochs", epochs)
-    options = {"batch_size": batch_size, "all_rotations": all_rotations, "seed": seed}
-    dataset = rotation_dataset(images, augment=augment, **options)
+    dataset = rotation_dataset(
+        images, batch_size=batch_size, all_rotations=all_rotations, augment=augment, seed=seed
+    )
     held_out = None
     if validation_images is not None:
-        held_out = rotation_dataset(validation_images, shuffle=False, **options)
+        held_out = rotation_dataset(validation_images, batch_size=batch_size, shuffle=False)
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate, decay_steps=epochs * _num_batches(dataset)
     )
     model = unfreeze(attach_head(extractor, NUM_ROTATIONS, seed=seed))
-    model.name = f"{extractor.name}_rotation"
-    return _fit(model, dataset, held_out, schedule, epochs, callbacks, verbose)
+    optimizer = keras.optimizers.Adam(schedule)
+    return _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose)
 
 
 def train_head(extractor, images, labels, **settings):
@@ -239,8 +242,6 @@ def _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose):
 
 def _fresh_optimizer(optimizer):
     """An optimiser without state: one instance given to several arms must not link them."""
-    if isinstance(optimizer, keras.optimizers.schedules.LearningRateSchedule):
-        return keras.optimizers.Adam(optimizer)
     optimizer = keras.optimizers.get(optimizer)
     return optimizer.__class__.from_config(optimizer.get_config())
 

@@ -163,6 +163,9 @@ def test_any_data_set_by_name(prepared):
         # The centre is the colour: white borders left and right went with the crop.
         expected = list(COLOURS.values())[label]
         np.testing.assert_array_equal(image, np.broadcast_to(expected, (10, 10, 3)))
+    for part in (splits.labelled, splits.validation):
+        brightest = part.images.mean(axis=(1, 2)).argmax(axis=1)
+        np.testing.assert_array_equal(brightest, part.labels)  # red, green, blue in this order
 
 
 def test_images_of_many_sizes_are_brought_to_64(prepared):
@@ -270,8 +273,31 @@ def test_damaged_records(prepared, damage):
     assert str(records.parent) in str(error.value)
 
 
+def test_folder_without_finished_data(tmp_path):
+    (tmp_path / "tiny_colours" / "1.0.0").mkdir(parents=True)
+    with pytest.raises(DatasetError, match="holds no finished data: delete that folder"):
+        load_tiny(tmp_path)
+
+
+def test_version_and_configuration_that_do_not_exist(prepared):
+    with pytest.raises(DatasetError, match=r"'tiny_colours:9\.9\.9' cannot be opened"):
+        load_splits("tiny_colours:9.9.9", data_dir=prepared)
+    with pytest.raises(ValueError, match=r"name must be a data set.*got 'mnist/foo'"):
+        load_splits("mnist/foo", data_dir=prepared)
+
+
+def test_rare_classes_are_named():
+    truth = np.array([0] * 990 + [1] * 5 + [2] * 5)
+    with pytest.raises(ValueError, match=r"rare classes \[1, 2\]"):
+        split_indices(truth, num_labels=10, num_validation=50)
+    with pytest.raises(ValueError, match="class 1 is too rare with 1 images"):
+        split_indices(np.array([0] * 99 + [1]), num_labels=10, num_validation=50)
+    parts = split_indices(truth, num_labels=200, num_validation=200)
+    assert np.bincount(truth[parts[1]]).tolist() == [198, 1, 1]
+
+
 def test_damaged_description(prepared):
     (description,) = prepared.rglob("dataset_info.json")
     description.write_text("{ torn")
-    with pytest.raises(DatasetError, match="the prepared data of 'tiny_colours' cannot be read"):
+    with pytest.raises(DatasetError, match=r"'tiny_colours' cannot be opened.*delete its folder"):
         load_tiny(prepared)

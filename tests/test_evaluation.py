@@ -73,7 +73,11 @@ def test_map_keeps_groups_apart_and_repeats():
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
 
 
-@pytest.mark.parametrize("features", [np.zeros((2, 5)), np.zeros(9), np.full((9, 2), np.nan)])
+def test_map_of_the_fewest():
+    assert umap_map(np.random.default_rng(0).normal(size=(4, 3))).shape == (4, 2)
+
+
+@pytest.mark.parametrize("features", [np.zeros((3, 5)), np.zeros(9), np.full((9, 2), np.nan)])
 def test_map_of_nothing(features):
-    with pytest.raises(ValueError, match=r"features must be finite, \(N, D\) with N at least 3"):
+    with pytest.raises(ValueError, match=r"features must be finite, \(N, D\) with N at least 4"):
         umap_map(features)

@@ -6,7 +6,15 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from rotnet_keras import DatasetError, Examples, accuracy, experiment, run_experiment, summarise
+from rotnet_keras import (
+    DatasetError,
+    Examples,
+    accuracy,
+    draw_model,
+    experiment,
+    run_experiment,
+    summarise,
+)
 
 ARMS = ("scratch", "frozen", "fine_tuned")
 
@@ -45,7 +53,12 @@ def titles(monkeypatch):
         seen[path.name] = figure.get_suptitle()
         save(figure, path, **options)
 
+    def draw(model, path, *, title):
+        seen["model.png"] = title
+        return draw_model(model, path, title=title)
+
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", savefig)
+    monkeypatch.setattr(experiment, "draw_model", draw)
     return seen
 
 
@@ -70,7 +83,7 @@ def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, 
     assert results["versions"]["keras"] == keras.__version__
 
     pictures = {"rotations.png", "training.png", "umap.png", "accuracies.png", "confusion.png"}
-    assert set(titles) == pictures
+    assert set(titles) == pictures | {"model.png"}
     assert all("STAND-IN" in title for title in titles.values())
     diagram = "model.png" if (tmp_path / "model.png").exists() else "model.txt"
     models = {f"{name}.keras" for name in ("rotation_model", "extractor", "classifier")}
@@ -91,6 +104,19 @@ def test_saved_models_are_those_of_the_results(few_images, tmp_path):
     np.testing.assert_array_equal(
         extractor.get_layer("conv1").kernel, rotation_model.get_layer("conv1").kernel
     )
+
+
+def test_classifier_is_the_fine_tuned_one_that_validates_best():
+    runs = {
+        ("fine_tuned", "short"): {
+            "model": "short",
+            "validation_accuracy": 0.8,
+            "test_accuracy": 0.7,
+        },
+        ("fine_tuned", "long"): {"model": "long", "validation_accuracy": 0.7, "test_accuracy": 0.9},
+        ("scratch", "long"): {"model": "scratch", "validation_accuracy": 0.9, "test_accuracy": 0.9},
+    }
+    assert experiment._best_fine_tuned(runs) == "short"
 
 
 def test_only_the_default_data_set_may_fall_back(monkeypatch, tmp_path):
@@ -123,8 +149,18 @@ def test_summary_of_several_runs():
         100 * 4.3027 * 0.1 / 3**0.5, rel=1e-4
     )
     assert table.loc["frozen, long", "ci95"] == pytest.approx(0, abs=1e-9)
-    assert table["blog"].tolist() == pytest.approx([97, 40, 60, 75, 40, 60, 75])
+    assert table["blog"].tolist() == pytest.approx([97, 40, 60, 75, 15, 40, 60, 75, 15])
     assert set(table["runs"]) == {3}
+
+
+def test_gain_is_paired_by_run():
+    runs = [run(0.97, 0.5), run(0.97, 0.9)]
+    for one in runs:
+        one["arms"]["fine_tuned"] = {"short": one["arms"]["scratch"]["short"] + 0.05, "long": 0.82}
+    table = summarise(runs)
+    assert table.loc["gain, short", "mean"] == pytest.approx(5)
+    assert table.loc["gain, short", "ci95"] == pytest.approx(0, abs=1e-9)
+    assert table.loc["gain, long", "mean"] == pytest.approx(2)
 
 
 def test_summary_of_one_run_has_no_interval_and_of_none_is_an_error():

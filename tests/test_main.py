@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rotnet_keras import DatasetError, experiment
+from rotnet_keras import DatasetError, experiment, two_conv_extractor
 from rotnet_keras.__main__ import main
 
 RESULTS = {
@@ -96,6 +96,17 @@ def test_errors_are_one_line(monkeypatch, capsys, error, status):
     monkeypatch.setattr(experiment, "run_experiment", fail)
     assert main([]) == status
     assert capsys.readouterr().err == f"rotnet_keras: {error}\n"
+
+
+def test_bad_numbers_are_one_line_and_faults_of_the_program_are_not_hidden(monkeypatch, capsys):
+    monkeypatch.setattr(
+        experiment, "run_experiment", lambda *_, **__: two_conv_extractor((3, 3, 1))
+    )
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("rotnet_keras: image_shape must be")
+    monkeypatch.setattr(experiment, "run_experiment", lambda *_, **__: int("fault"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        main([])
 
 
 def test_interrupt(monkeypatch, capsys):

@@ -82,6 +82,18 @@ def test_reinitialise_draws_anew_and_leaves_the_original(extractor):
     }
 
 
+def test_reinitialise_seeds_nested_models_and_dropout(images):
+    inner = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Conv2D(2, 3)])
+    outer = keras.Sequential(
+        [keras.Input((12, 12, 1)), inner, keras.layers.Flatten(), keras.layers.Dropout(0.5)]
+    )
+    first, again, other = (reinitialise(outer, seed=seed) for seed in (1, 1, 2))
+    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first.get_weights()[0], other.get_weights()[0])
+    np.testing.assert_array_equal(*(model(images, training=True) for model in (first, again)))
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_a_new_head_works_on_a_copy(extractor, images, swap):
     old = attach_head(extractor, 4) if swap else extractor

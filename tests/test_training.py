@@ -66,11 +66,20 @@ def test_pretraining_from_a_dataset(images, extractor):
         pretrain(extractor, endless, epochs=1, verbose=0)
 
 
+def test_pretraining_is_validated_on_all_four_rotations(images, extractor):
+    options = {"validation_images": images, "all_rotations": False, "learning_rate": 1e-12}
+    model, history = pretrain(extractor, images, epochs=3, verbose=0, **options)
+    assert len(set(np.round(history.history["val_loss"], 5))) == 1
+    expected = rotation_accuracy(model, images)
+    assert history.history["val_accuracy"] == pytest.approx([expected] * 3)
+
+
 def test_pretraining_learning_rate_ends_at_zero(images, extractor):
     model, _ = pretrain(extractor, images, epochs=3, batch_size=4, learning_rate=0.01, verbose=0)
     schedule = model.optimizer.get_config()["learning_rate"]["config"]
     assert schedule["initial_learning_rate"] == 0.01
     assert schedule["decay_steps"] == 3 * 2
+    assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("arm", ARMS)
