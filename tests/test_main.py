@@ -126,6 +126,7 @@ def test_a_named_data_set_that_cannot_be_had_ends_the_job(tmp_path):
     environment = {"http_proxy": nowhere, "https_proxy": nowhere, "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "cannot be reached. Connect to the network" in done.stderr
+    assert "cannot be reached (ProxyError" in done.stderr
+    assert "Connect to the network" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "out").iterdir())
