@@ -28,3 +28,18 @@ def check_examples(images, labels):
             f"got {labels.dtype} of shape {labels.shape}"
         )
     return images, labels
+
+
+def check_every_class(images, labels, num_classes=None):
+    """Return arrays and the number of classes, or raise unless each class has an image."""
+    images, labels = check_examples(images, labels)
+    if num_classes is None:
+        num_classes = max(int(labels.max()) + 1, 2)
+    check_count("num_classes", num_classes)
+    missing = np.setdiff1d(np.arange(num_classes), labels)
+    if len(missing) or labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels must hold each of the classes 0 to {num_classes - 1} and no others, "
+            f"got {np.unique(labels).tolist()}"
+        )
+    return images, labels, num_classes

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn import metrics
 
 from rotnet_keras._checks import check_count, check_examples, check_images
-from rotnet_keras.rotation import rotation_dataset
+from rotnet_keras.rotation import ROTATIONS, rotation_dataset
 
 
 def extract_features(extractor, images, *, batch_size=1000):
@@ -69,12 +69,13 @@ def accuracy(model, images, labels):
     return float(metrics.accuracy_score(labels, predict_classes(model, images)))
 
 
-def rotation_accuracy(model, images, *, batch_size=250):
-    """Measure how often a rotation model names the rotation, over all four of every image.
+def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
+    """Measure how often a rotation model names the rotation, over all of them for every image.
 
     Args:
         model: `keras.Model` from images to four logits, as `pretrain` returns it.
         images: `(N, S, S, C)` array of upright images, pixels 0..255.
+        rotations: the quarter turns that the model tells apart.
         batch_size: upright images computed at a time.
 
     Returns:
@@ -88,7 +89,7 @@ def rotation_accuracy(model, images, *, batch_size=250):
         >>> rotation_accuracy(model, np.zeros((5, 28, 28, 1), "uint8"))
         0.25
     """
-    dataset = rotation_dataset(images, batch_size=batch_size, shuffle=False)
+    dataset = rotation_dataset(images, batch_size=batch_size, rotations=rotations, shuffle=False)
     right = [_outputs(model, x).argmax(axis=1) == y for x, y in dataset.as_numpy_iterator()]
     return float(np.concatenate(right).mean())
 

@@ -7,12 +7,15 @@ Keras. The convention that holds it together: an *extractor* is a functional mod
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 
 from rotnet_keras._checks import check_count
 
 HEAD = "head"
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
@@ -54,6 +57,146 @@ def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
     return reinitialise(keras.Model(images, features, name="two_conv"), seed=seed)
 
 
+def conv_blocks_extractor(image_shape, widths=(64, 128, 256), *, seed=0):
+    """Build a plain convolutional extractor: a block for each width, then global averages.
+
+    A block is a 3 x 3 convolution, 2 x 2 pooling, batch normalisation and ReLU. Its cut points are
+    the layers `block1`, `block2` and so on; the last blocks know most about rotation, the middle
+    ones transfer best.
+
+    Args:
+        image_shape: `(height, width, channels)`; each block halves height and width, and at least
+            one pixel must remain.
+        widths: number of channels of each block.
+        seed: of the initial weights.
+
+    Returns:
+        `keras.Model` from `(B, height, width, channels)` pixels in 0..255 to float32
+        `(B, widths[-1])`, the averages over the last block's maps.
+
+    Raises:
+        ValueError: `image_shape` is not three positive whole numbers or too small for so many
+            blocks, or `widths` are not one or more whole numbers of at least 1.
+
+    Example:
+        >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(32, 64, 128))
+        >>> extractor.output_shape, extractor.count_params()
+        ((None, 128), 93344)
+    """
+    widths = _check_widths(widths)
+    _check_image_shape(image_shape, smallest=2 ** len(widths))
+    layers = keras.layers
+    images = keras.Input(image_shape, name="images")
+    x = layers.Rescaling(1 / 255, name="rescale")(images)
+    for number, width in enumerate(widths, start=1):
+        x = _conv(x, width, 3, name=f"block{number}_conv")
+        # The maximum of four is normalised and cut off, not the four: a quarter of the work.
+        x = layers.MaxPooling2D(2, name=f"block{number}_pool")(x)
+        x = _normalise(x, name=f"block{number}_norm", output=f"block{number}")
+    features = layers.GlobalAveragePooling2D(name="features")(x)
+    return reinitialise(keras.Model(images, features, name="conv_blocks"), seed=seed)
+
+
+def nin_extractor(image_shape, num_blocks=4, *, width=192, seed=0):
+    """Build the paper's Network-in-Network extractor with 3, 4 or 5 blocks.
+
+    A block is a convolution (5 x 5 in the first two blocks, 3 x 3 after) followed by two of 1 x 1,
+    each with batch normalisation and ReLU; the first two blocks end in 3 x 3 pooling by maximum
+    and by average. The cut points are the layers `block1`, `block2` and so on.
+
+    Args:
+        image_shape: `(height, width, channels)`, height and width at least 4.
+        num_blocks: 3, 4 or 5.
+        width: channels of a block, the paper's 192; the first block narrows to half of it.
+        seed: of the initial weights.
+
+    Returns:
+        `keras.Model` from `(B, height, width, channels)` pixels in 0..255 to float32
+        `(B, width)`, the averages over the last block's maps.
+
+    Raises:
+        ValueError: an argument out of its range.
+
+    Example:
+        >>> extractor = nin_extractor((32, 32, 3), width=24)
+        >>> extractor.output_shape, [layer.name for layer in extractor.layers[-3:-1]]
+        ((None, 24), ['block4_norm3', 'block4'])
+
+    Reference: section 4.1 of https://arxiv.org/abs/1803.07728; the layers are those of Lin, Chen
+    and Yan, 2014, https://arxiv.org/abs/1312.4400
+    """
+    if num_blocks not in (3, 4, 5):
+        raise ValueError(f"num_blocks must be 3, 4 or 5, got {num_blocks!r}")
+    check_count("width", width)
+    _check_image_shape(image_shape, smallest=4)
+    layers = keras.layers
+    images = keras.Input(image_shape, name="images")
+    x = layers.Rescaling(1 / 255, name="rescale")(images)
+    pools = {1: layers.MaxPooling2D, 2: layers.AveragePooling2D}
+    for number in range(1, num_blocks + 1):
+        # 192, 160 and 96 channels in the paper's first block, 192 throughout the others
+        inner = (width, -(-width * 5 // 6), -(-width // 2)) if number == 1 else (width,) * 3
+        sizes = (5 if number <= 2 else 3, 1, 1)
+        for part, (channels, size) in enumerate(zip(inner, sizes, strict=True), start=1):
+            x = _conv(x, channels, size, name=f"block{number}_conv{part}")
+            last = part == 3 and number not in pools
+            output = f"block{number}" if last else f"block{number}_relu{part}"
+            x = _normalise(x, name=f"block{number}_norm{part}", output=output)
+        if number in pools:
+            x = pools[number](3, strides=2, padding="same", name=f"block{number}")(x)
+    features = layers.GlobalAveragePooling2D(name="features")(x)
+    return reinitialise(keras.Model(images, features, name=f"nin{num_blocks}"), seed=seed)
+
+
+def block_names(extractor):
+    """Return the names of an extractor's cut points, from the lowest block to the highest.
+
+    Args:
+        extractor: `keras.Model` of this package, or any whose cut points are named alike.
+
+    Returns:
+        tuple of layer names: `block1`, `block2` ..., or `pool1`, `pool2` of the blog's network.
+
+    Example:
+        >>> block_names(conv_blocks_extractor((28, 28, 1)))
+        ('block1', 'block2', 'block3')
+    """
+    names = [layer.name for layer in extractor.layers]
+    return tuple(name for name in names if re.fullmatch(r"(block|pool)\d+", name))
+
+
+def cut(extractor, block, *, share_weights=False):
+    """Take the network up to one of its blocks.
+
+    Args:
+        extractor: functional `keras.Model`.
+        block: the number of the block, from 1, or the name of any layer.
+        share_weights: False copies what remains; True goes on using the extractor's own layers.
+
+    Returns:
+        `keras.Model` from the extractor's input to the maps of the block, `(B, H, W, C)`.
+
+    Raises:
+        ValueError: no such block.
+
+    Example:
+        >>> cut(conv_blocks_extractor((28, 28, 1)), 2).output_shape
+        (None, 7, 7, 128)
+
+    Reference: the probes of each block are table 1 of https://arxiv.org/abs/1803.07728
+    """
+    blocks = block_names(extractor)
+    is_number = isinstance(block, (int, np.integer)) and not isinstance(block, bool)
+    name = blocks[block - 1] if is_number and 1 <= block <= len(blocks) else block
+    if name not in [layer.name for layer in extractor.layers]:
+        raise ValueError(
+            f"block must be a number from 1 to {len(blocks)} or the name of a layer, such as one "
+            f"of {blocks}, got {block!r}"
+        )
+    lower = keras.Model(extractor.inputs[0], extractor.get_layer(name).output, name=extractor.name)
+    return lower if share_weights else copy_model(lower)
+
+
 def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
     """Put a linear classification head on an extractor.
 
@@ -82,7 +225,9 @@ def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
     if not share_weights:
         extractor = copy_model(extractor)
     initializer = keras.initializers.GlorotUniform(seed=seed)
-    head = keras.layers.Dense(num_classes, kernel_initializer=initializer, name=HEAD)
+    head = keras.layers.Dense(
+        num_classes, kernel_initializer=initializer, dtype="float32", name=HEAD
+    )
     return keras.Model(
         extractor.inputs[0], head(extractor.outputs[0]), name=f"{extractor.name}_head"
     )
@@ -194,6 +339,38 @@ def copy_model(model):
     return copy
 
 
+def cast_model(model, precision):
+    """Copy a model, weights and all, into another precision.
+
+    Args:
+        model: functional `keras.Model`.
+        precision: name of a Keras dtype policy: "float32", "mixed_bfloat16" (twice as fast on
+            processors and accelerators that have it) or "mixed_float16".
+
+    Returns:
+        A new `keras.Model` with the same layer names; its weights are float32 in any case, and a
+        head computes its logits in float32.
+
+    Raises:
+        ValueError: `precision` is no such name.
+
+    Example:
+        >>> model = cast_model(two_conv_extractor((28, 28, 1)), "mixed_bfloat16")
+        >>> model.output.dtype, model.weights[0].dtype
+        ('bfloat16', 'float32')
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {PRECISIONS}, got {precision!r}")
+
+    def cast(layer):
+        dtype = "float32" if layer.name == HEAD else precision
+        return layer.__class__.from_config(layer.get_config() | {"dtype": dtype})
+
+    copy = keras.models.clone_model(model, clone_function=cast, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def reinitialise(model, *, seed):
     """Build the same network with fresh initial weights, all of them drawn from `seed`.
 
@@ -225,6 +402,30 @@ def reinitialise(model, *, seed):
     return unfreeze(keras.models.clone_model(model, clone_function=fresh, recursive=True))
 
 
+def normalised_convolution(x, channels, size, *, name):
+    """Convolution, batch normalisation and ReLU; the last layer has the name that is given."""
+    x = _conv(x, channels, size, name=f"{name}_conv")
+    return _normalise(x, name=f"{name}_norm", output=name)
+
+
+def _conv(x, channels, size, *, name):
+    """A convolution without bias: the normalisation after it has one."""
+    layer = keras.layers.Conv2D(
+        channels,
+        size,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.HeNormal(seed=0),  # `reinitialise` draws anew
+        name=name,
+    )
+    return layer(x)
+
+
+def _normalise(x, *, name, output):
+    x = keras.layers.BatchNormalization(name=name)(x)
+    return keras.layers.ReLU(name=output)(x)
+
+
 def _set_trainable(model, may_train):
     for layer in model.layers:
         layer.trainable = may_train(layer)
@@ -242,6 +443,15 @@ def _check_extractor(extractor):
         )
     if any(layer.name == HEAD for layer in extractor.layers):
         raise ValueError('extractor has a layer named "head" already; use swap_head to replace it')
+
+
+def _check_widths(widths):
+    widths = tuple(widths) if isinstance(widths, (tuple, list)) else (widths,)
+    for width in widths:
+        check_count("widths", width)
+    if not widths:
+        raise ValueError("widths must be one or more whole numbers of at least 1, got none")
+    return widths
 
 
 def _check_image_shape(image_shape, *, smallest):

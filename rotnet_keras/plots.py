@@ -132,6 +132,44 @@ def plot_accuracies(accuracies, *, ax=None):
     return ax
 
 
+def plot_budgets(summary, *, published=None, ax=None):
+    """Draw accuracy against the number of labels, one line an arm, with 95% intervals.
+
+    Args:
+        summary: table of `summarise_study`, one row for each arm and number of labels; arms that
+            do not use the pretext task should not be mixed with several networks.
+        published: `{name: {num_labels: percent}}` of figures from elsewhere, drawn as crosses.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> summary = {"arm": ["a", "a"], "num_labels": [10, 100], "mean": [50, 60], "ci95": [2, 1]}
+        >>> ax = plot_budgets(pd.DataFrame(summary), published={"other": {100: 55.0}})
+        >>> ax.get_xscale(), ax.get_legend_handles_labels()[1]
+        ('log', ['a', 'other'])
+    """
+    ax = ax or _new_axes(figsize=(9, 6))
+    last = summary.sort_values("num_labels").groupby("arm")["mean"].last()
+    colours = plt.get_cmap("tab20")
+    for number, arm in enumerate(last.sort_values(ascending=False).index):
+        runs = summary[summary["arm"] == arm].sort_values("num_labels")
+        style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
+        ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
+    for number, (name, points) in enumerate((published or {}).items()):
+        style = {"color": "black", "marker": "x+*1"[number % 4], "linestyle": "none"}
+        ax.plot(list(points), list(points.values()), label=name, **style)
+    ticks = sorted(summary["num_labels"].unique())
+    ax.set(xscale="log", xlabel="labels in all", ylabel="test accuracy (%)")
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.minorticks_off()
+    ax.grid(axis="y", alpha=0.3)
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
 def plot_confusion(matrix, class_names, *, ax=None):
     """Draw a confusion matrix, true classes in rows, with its counts.
 

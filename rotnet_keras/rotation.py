@@ -12,9 +12,10 @@ from rotnet_keras._checks import check_count
 
 NUM_ROTATIONS = 4
 ROTATION_NAMES = ("0°", "90°", "180°", "270°")
+ROTATIONS = (0, 1, 2, 3)
 
 
-def rotate_batch(images):
+def rotate_batch(images, *, rotations=ROTATIONS):
     """Turn every image of a batch by 0, 90, 180 and 270 degrees, counter-clockwise.
 
     Right angles are made of transposes and reversals alone, so no pixel is interpolated and
@@ -22,14 +23,16 @@ def rotate_batch(images):
 
     Args:
         images: `(B, S, S, C)` tensor or array of any dtype.
+        rotations: the quarter turns wanted, two or more of 0, 1, 2 and 3.
 
     Returns:
         `(rotated, labels)`: the images `(4B, S, S, C)`, first all of them upright, then all
         turned by 90 degrees and so on, and the int32 labels `(4B,)`. An image with label `k`
-        is `np.rot90(image, k)`.
+        is `np.rot90(image, rotations[k])`.
 
     Raises:
-        ValueError: `images` is not of rank 4, not square, or of unknown height and width.
+        ValueError: `images` is not of rank 4, not square, or of unknown height and width, or
+            `rotations` are not different quarter turns.
 
     Example:
         >>> rotated, labels = rotate_batch(np.zeros((2, 28, 28, 1), "uint8"))
@@ -46,7 +49,8 @@ def rotate_batch(images):
         tf.reverse(images, [1, 2]),
         tf.reverse(transposed, [2]),
     ]
-    labels = tf.repeat(tf.range(NUM_ROTATIONS, dtype=tf.int32), tf.shape(images)[0])
+    turned = [turned[turns] for turns in check_rotations(rotations)]
+    labels = tf.repeat(tf.range(len(turned), dtype=tf.int32), tf.shape(images)[0])
     return tf.concat(turned, axis=0), labels  # (4B, S, S, C), (4B,)
 
 
@@ -81,6 +85,7 @@ def rotation_dataset(
     *,
     batch_size=64,
     all_rotations=True,
+    rotations=ROTATIONS,
     shuffle=True,
     shuffle_buffer=10_000,
     augment=None,
@@ -93,6 +98,8 @@ def rotation_dataset(
         batch_size: number of different images in a batch.
         all_rotations: True puts all four rotations of each image in the batch, `4 * batch_size`
             rows, as the paper found best; False turns each image once, at random.
+        rotations: the quarter turns to tell apart, two or more of 0, 1, 2 and 3; label k stands
+            for `rotations[k]`.
         shuffle: new order in every epoch. An array is shuffled as a whole.
         shuffle_buffer: images held in memory to shuffle a `Dataset` that cannot be indexed.
         augment: function from a batch `(B, S, S, C)` to a batch of the same shape, a Keras
@@ -106,7 +113,7 @@ def rotation_dataset(
 
     Raises:
         ValueError: images that are not square, have no fixed size or come with labels; a
-            `batch_size` or `shuffle_buffer` below 1.
+            `batch_size` or `shuffle_buffer` below 1; `rotations` that are not quarter turns.
 
     Example:
         >>> images = np.zeros((100, 28, 28, 1), "uint8")
@@ -118,24 +125,30 @@ def rotation_dataset(
     """
     check_count("batch_size", batch_size)
     check_count("shuffle_buffer", shuffle_buffer)
+    rotations = check_rotations(rotations)
     dataset = _batches(images, batch_size, shuffle_buffer if shuffle else None, seed)
     if augment is not None:
         # One batch at a time: parallel calls would draw from the augmentation's seed in any order.
         dataset = dataset.map(augment)
     if all_rotations:
-        dataset = dataset.map(rotate_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.map(
+            lambda x: rotate_batch(x, rotations=rotations), num_parallel_calls=tf.data.AUTOTUNE
+        )
     else:
         draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
         dataset = tf.data.Dataset.zip(dataset, draws)
-        dataset = dataset.map(_rotate_at_random, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.map(
+            lambda x, draw: _rotate_at_random(x, draw, rotations),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _rotate_at_random(images, draw):
+def _rotate_at_random(images, draw, rotations):
     labels = tf.random.stateless_uniform(
-        [tf.shape(images)[0]], seed=draw, maxval=NUM_ROTATIONS, dtype=tf.int32
+        [tf.shape(images)[0]], seed=draw, maxval=len(rotations), dtype=tf.int32
     )
-    return rotate_each(images, labels), labels
+    return rotate_each(images, tf.gather(tf.constant(rotations), labels)), labels
 
 
 def _batches(images, batch_size, shuffle_buffer, seed):
@@ -155,6 +168,16 @@ def _batches(images, batch_size, shuffle_buffer, seed):
         indices = indices.shuffle(max(len(images), 1), seed=seed)
     batches = indices.batch(batch_size)
     return batches.map(lambda i: tf.gather(images, i), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def check_rotations(rotations):
+    """Return rotations as a tuple, or raise unless they are two or more different quarter turns."""
+    rotations = tuple(rotations)
+    if len(rotations) < 2 or len({*rotations}) < len(rotations) or not {*rotations} <= {*ROTATIONS}:
+        raise ValueError(
+            f"rotations must be two or more different ones of {ROTATIONS}, got {rotations}"
+        )
+    return rotations
 
 
 def _square_batch(images):

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from rotnet_keras._checks import check_count, check_examples
-from rotnet_keras.models import attach_head, freeze, reinitialise, unfreeze
-from rotnet_keras.rotation import NUM_ROTATIONS, rotation_dataset
+from rotnet_keras.models import attach_head, cast_model, freeze, reinitialise, unfreeze
+from rotnet_keras.rotation import rotation_dataset
 
 
 def pretrain(
@@ -25,7 +25,9 @@ def pretrain(
     batch_size=64,
     learning_rate=3e-3,
     all_rotations=True,
+    rotations=(0, 1, 2, 3),
     augment=None,
+    precision="float32",
     seed=0,
     callbacks=(),
     verbose="auto",
@@ -39,18 +41,22 @@ def pretrain(
         images: `(N, S, S, C)` array of pixels 0..255, or a `tf.data.Dataset` of single images
             whose number is known (`assert_cardinality` states it).
         validation_images: the same, held out; adds `val_loss` and `val_accuracy`, always over all
-            four rotations and without augmentation, to the history.
+            rotations and without augmentation, to the history.
         epochs: passes over the images.
         batch_size: different images in a batch; with all rotations it holds four times as many.
         learning_rate: of the first update.
-        all_rotations: all four rotations of an image in one batch, or one at random.
+        all_rotations: all rotations of an image in one batch, or one at random.
+        rotations: the quarter turns to tell apart, two or more of 0, 1, 2 and 3.
         augment: function from a batch of images to the same shape, applied before the rotation.
+        precision: Keras's name for how layers compute: "mixed_bfloat16" takes half the time where
+            the machine has it. Logits, loss and the model returned are float32 in any case.
         seed: of the rotation head, the order of the images and the random rotations.
         callbacks: Keras callbacks for `fit`.
         verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
 
     Returns:
-        `(model, history)`: the rotation model, image to four logits, and Keras's `History`.
+        `(model, history)`: the rotation model, image to a logit for each rotation, and Keras's
+        `History`.
         `remove_head(model)` is the pretrained extractor.
 
     Raises:
@@ -67,17 +73,27 @@ def pretrain(
     """
     check_count("epochs", epochs)
     dataset = rotation_dataset(
-        images, batch_size=batch_size, all_rotations=all_rotations, augment=augment, seed=seed
+        images,
+        batch_size=batch_size,
+        all_rotations=all_rotations,
+        rotations=rotations,
+        augment=augment,
+        seed=seed,
     )
     held_out = None
     if validation_images is not None:
-        held_out = rotation_dataset(validation_images, batch_size=batch_size, shuffle=False)
+        held_out = rotation_dataset(
+            validation_images, batch_size=batch_size, rotations=rotations, shuffle=False
+        )
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate, decay_steps=epochs * _num_batches(dataset)
     )
-    model = unfreeze(attach_head(extractor, NUM_ROTATIONS, seed=seed))
+    if precision != "float32":
+        extractor = cast_model(extractor, precision)
+    model = unfreeze(attach_head(extractor, len(rotations), seed=seed))
     optimizer = keras.optimizers.Adam(schedule)
-    return _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose)
+    model, history = _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose)
+    return (model if precision == "float32" else cast_model(model, "float32")), history
 
 
 def train_head(extractor, images, labels, **settings):
@@ -199,6 +215,43 @@ def fit_classifier(
     if validation is not None:
         held_out = _classification_dataset(model, *validation, batch_size=1000)
     return _fit(model, dataset.prefetch(2), held_out, optimizer, epochs, callbacks, verbose)
+
+
+def endless_batches(arrays, batch_size, *, augment=None, seed=0):
+    """Batches without end from arrays of one length, the first of them images, or from one array.
+
+    Each pass has a new order, and batches go on across the ends of passes: all are of one size,
+    however few images there are.
+    """
+    check_count("batch_size", batch_size)
+    several = isinstance(arrays, tuple)
+    tensors = [tf.constant(array) for array in (arrays if several else (arrays,))]
+    indices = tf.data.Dataset.range(len(tensors[0])).shuffle(len(tensors[0]), seed=seed).repeat()
+    change = augment or (lambda images: images)
+
+    def gather(i):
+        images, *rest = (tf.gather(tensor, i) for tensor in tensors)
+        return (change(images), *rest) if several else change(images)
+
+    return indices.batch(batch_size).map(gather)
+
+
+def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
+    """Train a model in place for a number of updates, for comparisons at equal effort.
+
+    AdamW, with a learning rate that falls to zero along a half cosine; `fit` ends by putting the
+    running average of the weights in their place.
+    """
+    check_count("updates", updates)
+    optimizer = keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(learning_rate, updates),
+        weight_decay=1e-4,
+        use_ema=True,
+        ema_momentum=0.99,
+    )
+    model.compile(optimizer, loss)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    model.fit(dataset, steps_per_epoch=updates, epochs=1, shuffle=False, verbose=verbose)
 
 
 def _attach_and_fit(extractor, images, labels, *, prepare, num_classes=None, seed=0, **settings):

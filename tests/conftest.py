@@ -1,6 +1,7 @@
 """Settings and data that the tests share."""
 
 import os
+import warnings
 
 # Before TensorFlow is imported; no test draws on a screen.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,6 +37,18 @@ def extractor():
     from rotnet_keras import two_conv_extractor
 
     return two_conv_extractor((12, 12, 1), feature_dim=5, seed=3)
+
+
+@pytest.fixture
+def eagerly():
+    """Run functions step by step: for a few updates, tracing them first takes longest."""
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*run_functions_eagerly.*")
+        tf.config.run_functions_eagerly(True)
+        yield
+        tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(autouse=True)

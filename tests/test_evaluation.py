@@ -81,3 +81,18 @@ def test_map_of_the_fewest():
 def test_map_of_nothing(features):
     with pytest.raises(ValueError, match=r"features must be finite, \(N, D\) with N at least 4"):
         umap_map(features)
+
+
+@pytest.mark.parametrize(
+    ("image", "rotations", "expected"),
+    [(0, (0, 2), 0.5), (1, (0, 1), 0.0), (1, (1, 0), 1.0), (1, (1, 0, 2), 1.0)],
+)
+def test_rotation_accuracy_over_chosen_rotations(corners, image, rotations, expected):
+    # Turned by 0, 90 and 180 degrees, image 0 is taken for 0, 2, 3 and image 1 for 1, 0, 2.
+    chosen = corners[image : image + 1]
+    assert rotation_accuracy(brightest_quarter(), chosen, rotations=rotations) == expected
+
+
+def test_rotation_accuracy_over_no_rotations(corners):
+    with pytest.raises(ValueError, match=r"rotations must be two or more .* got \(3,\)"):
+        rotation_accuracy(brightest_quarter(), corners, rotations=(3,))

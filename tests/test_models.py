@@ -8,14 +8,19 @@ import pytest
 
 from rotnet_keras import (
     attach_head,
+    block_names,
+    conv_blocks_extractor,
     copy_model,
+    cut,
     freeze,
+    nin_extractor,
     reinitialise,
     remove_head,
     swap_head,
     two_conv_extractor,
     unfreeze,
 )
+from rotnet_keras.models import cast_model
 
 
 def batch_norm_extractor():
@@ -221,3 +226,152 @@ def test_wrong_models(extractor):
     for take_off in (remove_head, lambda model: swap_head(model, 3)):
         with pytest.raises(ValueError, match=r'must have a layer named "head", .*features'):
             take_off(extractor)
+
+
+def output_shapes(model, names):
+    return [tuple(model.get_layer(name).output.shape[1:]) for name in names]
+
+
+def test_conv_blocks_extractor():
+    extractor = conv_blocks_extractor((28, 28, 1), (32, 64, 128))
+    assert block_names(extractor) == ("block1", "block2", "block3")
+    shapes = output_shapes(extractor, block_names(extractor))
+    assert shapes == [(14, 14, 32), (7, 7, 64), (3, 3, 128)]
+    # Each convolution has nine weights a pair of channels, each normalisation four a channel.
+    expected = 9 * (32 + 32 * 64 + 64 * 128) + 4 * (32 + 64 + 128)
+    assert extractor.count_params() == expected
+    assert extractor.output_shape == (None, 128)
+
+
+def test_conv_blocks_end_in_averages_of_the_last_block(images):
+    extractor = conv_blocks_extractor((12, 12, 1), (4, 8))
+    maps = keras.Model(extractor.input, extractor.get_layer("block2").output)(images).numpy()
+    assert (maps >= 0).all()
+    np.testing.assert_allclose(extractor(images), maps.mean(axis=(1, 2)), rtol=1e-5)
+
+
+def test_one_width_is_one_block():
+    assert block_names(conv_blocks_extractor((2, 2, 1), [5])) == ("block1",)
+
+
+@pytest.mark.parametrize("num_blocks", [3, 4, 5])
+def test_network_in_network(num_blocks):
+    extractor = nin_extractor((32, 32, 3), num_blocks)
+    names = tuple(f"block{i}" for i in range(1, num_blocks + 1))
+    assert block_names(extractor) == names
+    expected = [(16, 16, 96), *[(8, 8, 192)] * (num_blocks - 1)]
+    assert output_shapes(extractor, names) == expected
+    convolutions = [layer for layer in extractor.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.kernel_size[0] for layer in convolutions] == (
+        [5, 1, 1, 5, 1, 1] + [3, 1, 1] * (num_blocks - 2)
+    )
+    assert [layer.filters for layer in convolutions[:3]] == [192, 160, 96]
+    assert extractor.output_shape == (None, 192)
+
+
+@pytest.mark.parametrize("build", [conv_blocks_extractor, nin_extractor])
+def test_seed_decides_the_weights_of_blocks(build):
+    first, again, other = (build((12, 12, 1), seed=seed).get_weights() for seed in (1, 1, 2))
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.ndim == 1 or not np.array_equal(a, c)  # normalisation starts at zero and one
+
+
+def test_block_names_of_the_blogs_network(extractor):
+    assert block_names(extractor) == ("pool1", "pool2")
+    assert block_names(attach_head(extractor, 4)) == ("pool1", "pool2")
+    assert block_names(batch_norm_extractor()) == ()
+
+
+@pytest.mark.parametrize(
+    ("block", "shape"), [(1, (5, 5, 16)), (2, (1, 1, 32)), (np.int64(2), (1, 1, 32))]
+)
+def test_cut_by_number(extractor, images, block, shape):
+    lower = cut(extractor, block)
+    assert lower.output_shape == (None, *shape)
+    name = f"pool{block}"
+    expected = keras.Model(extractor.input, extractor.get_layer(name).output)(images)
+    np.testing.assert_array_equal(lower(images), expected)
+
+
+def test_cut_by_name_copies_unless_told_to_share(extractor):
+    copied, shared = (cut(extractor, "conv1", share_weights=share) for share in (False, True))
+    assert copied.layers[-1].name == shared.layers[-1].name == "conv1"
+    assert copied.get_layer("conv1") is not extractor.get_layer("conv1")
+    assert shared.get_layer("conv1") is extractor.get_layer("conv1")
+    before = weights(extractor)
+    copied.set_weights([0 * weight for weight in copied.get_weights()])
+    assert moved(extractor, before) == set()
+
+
+@pytest.mark.parametrize("block", [0, 3, -1, True, None, "block1", 1.0])
+def test_cut_where_there_is_no_block(extractor, block):
+    message = r"block must be a number from 1 to 2 or the name of a layer, .*'pool1'.* got "
+    with pytest.raises(ValueError, match=message + repr(block)):
+        cut(extractor, block)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_casting_there_and_back(images, precision):
+    model = attach_head(conv_blocks_extractor((12, 12, 1), (4, 8)), 3)
+    expected = model(images).numpy()
+    cast = cast_model(model, precision)
+    policies = {layer.name: layer.dtype_policy.name for layer in cast.layers if layer.weights}
+    assert policies.pop("head") == "float32"
+    assert set(policies.values()) == {precision}
+    assert {weight.dtype for weight in cast.weights} == {"float32"}
+    for a, b in zip(model.get_weights(), cast.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    scores = cast(images)
+    assert scores.dtype == "float32"
+    np.testing.assert_allclose(scores, expected, atol=0.05)
+    assert not np.array_equal(scores, expected)
+    back = cast_model(cast, "float32")
+    assert [layer.name for layer in back.layers] == [layer.name for layer in model.layers]
+    np.testing.assert_array_equal(back(images), expected)
+
+
+def test_casting_works_on_a_copy_nested_models_included(images):
+    inner = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Conv2D(2, 3)], name="inner")
+    given = keras.Input((12, 12, 1))
+    outer = keras.Model(given, keras.layers.GlobalAveragePooling2D()(inner(given)))
+    cast = cast_model(outer, "mixed_bfloat16")
+    assert cast.get_layer("inner").layers[-1].compute_dtype == "bfloat16"
+    assert inner.layers[-1].compute_dtype == "float32"
+    before = weights(outer)
+    cast.set_weights([weight + 1 for weight in cast.get_weights()])
+    assert moved(outer, before) == set()
+    np.testing.assert_allclose(outer(images), cast_model(outer, "float32")(images), rtol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float8", "bfloat16", None, 32])
+def test_wrong_precision(extractor, precision):
+    with pytest.raises(
+        ValueError, match=f"precision must be one of .*'float32'.* got {precision!r}"
+    ):
+        cast_model(extractor, precision)
+
+
+@pytest.mark.parametrize("widths", [(), (4, 0), (4, -1), (4.0,), "4", None, 0])
+def test_wrong_widths(widths):
+    with pytest.raises(ValueError, match=r"widths must be .* at least 1, got"):
+        conv_blocks_extractor((28, 28, 1), widths)
+
+
+def test_images_too_small_for_the_blocks():
+    assert conv_blocks_extractor((8, 8, 1), (2, 2, 2)).output_shape == (None, 2)
+    with pytest.raises(ValueError, match=r"image_shape must be .* at least 8, got \(7, 8, 1\)"):
+        conv_blocks_extractor((7, 8, 1), (2, 2, 2))
+    with pytest.raises(ValueError, match=r"image_shape must be .* at least 4, got \(3, 4, 1\)"):
+        nin_extractor((3, 4, 1))
+
+
+@pytest.mark.parametrize("num_blocks", [2, 6, "3", None])
+def test_wrong_number_of_blocks(num_blocks):
+    with pytest.raises(ValueError, match=f"num_blocks must be 3, 4 or 5, got {num_blocks!r}"):
+        nin_extractor((32, 32, 3), num_blocks)
+
+
+def test_wrong_width():
+    with pytest.raises(ValueError, match="width must be a whole number of at least 1, got 0"):
+        nin_extractor((32, 32, 3), width=0)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rotnet_keras
@@ -44,7 +45,7 @@ def test_public_names_exist():
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_examples_in_docstrings_run(name):
-    names = {public: getattr(rotnet_keras, public) for public in PUBLIC} | {"np": np}
+    names = {public: getattr(rotnet_keras, public) for public in PUBLIC} | {"np": np, "pd": pd}
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     module = sys.modules[getattr(rotnet_keras, name).__module__]
     for test in doctest.DocTestFinder().find(getattr(rotnet_keras, name), name, module=module):

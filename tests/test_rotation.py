@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotnet_keras import rotate_batch, rotate_each, rotation_dataset
+from rotnet_keras.rotation import ROTATIONS
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32"]
 DTYPES += ["float64", "complex64", "bfloat16"]
@@ -126,3 +129,47 @@ def test_labelled_and_odd_input_is_refused(images):
     for name in ("batch_size", "shuffle_buffer"):
         with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got 0"):
             rotation_dataset(images, **{name: 0})
+
+
+@st.composite
+def some_rotations(draw):
+    """Two or more different quarter turns in any order."""
+    return tuple(draw(st.lists(st.integers(0, 3), min_size=2, max_size=4, unique=True)))
+
+
+@given(batches(), some_rotations())
+@settings(max_examples=30, deadline=None)
+def test_chosen_rotations_are_rot90_in_their_order(images, rotations):
+    rotated, labels = rotate_batch(images, rotations=rotations)
+    expected = np.concatenate([np.rot90(images, k, axes=(1, 2)) for k in rotations])
+    np.testing.assert_array_equal(rotated.numpy(), expected)
+    np.testing.assert_array_equal(labels.numpy(), np.repeat(range(len(rotations)), len(images)))
+
+
+@given(some_rotations())
+@settings(max_examples=10, deadline=None)
+def test_random_choice_among_rotations(rotations):
+    images = np.random.default_rng(0).integers(0, 256, (60, 5, 5, 1), "uint8")
+    dataset = rotation_dataset(
+        images, batch_size=60, all_rotations=False, rotations=rotations, shuffle=False
+    )
+    ((batch, labels),) = dataset.as_numpy_iterator()
+    assert set(labels) == set(range(len(rotations)))
+    assert labels.dtype == np.int32
+    for turned, image, label in zip(batch, images, labels, strict=True):
+        np.testing.assert_array_equal(turned, np.rot90(image, rotations[label]))
+
+
+def test_chosen_rotations_share_a_batch(images):
+    dataset = rotation_dataset(images, batch_size=8, rotations=[0, 2], shuffle=False)
+    ((batch, labels),) = dataset.as_numpy_iterator()
+    np.testing.assert_array_equal(batch, np.concatenate([images, images[:, ::-1, ::-1]]))
+    assert labels.tolist() == [0] * 8 + [1] * 8
+
+
+@pytest.mark.parametrize("rotations", [(), (0,), (1, 1), (0, 4), (0, -1), (0, 90), (0, 1, 2, 3, 0)])
+@pytest.mark.parametrize("rotate", [rotate_batch, rotation_dataset])
+def test_wrong_rotations(images, rotate, rotations):
+    message = re.escape(f"rotations must be two or more different ones of {ROTATIONS}, got")
+    with pytest.raises(ValueError, match=message):
+        rotate(images, rotations=rotations)

@@ -2,6 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rotnet_keras import (
     accuracy,
@@ -16,6 +18,7 @@ from rotnet_keras import (
     train_head,
     two_conv_extractor,
 )
+from rotnet_keras.training import endless_batches, optimise
 
 ARMS = [train_head, fine_tune, train_from_scratch]
 LABELS = np.arange(8) % 3
@@ -174,3 +177,89 @@ def test_no_images(images, extractor):
         fine_tune(extractor, images[:0], LABELS[:0], verbose=0)
     with pytest.raises(ValueError, match="known number of at least 1, got 0 batches"):
         pretrain(extractor, images[:0], verbose=0)
+
+
+def test_pretraining_on_two_rotations_in_reduced_precision(images, extractor):
+    model, history = pretrain(
+        extractor,
+        images,
+        validation_images=images,
+        rotations=(0, 2),
+        precision="mixed_bfloat16",
+        epochs=1,
+        verbose=0,
+    )
+    assert model.output_shape == (None, 2)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert np.isfinite(history.history["loss"]).all()
+    assert not any(same_weights(remove_head(model), extractor))
+    # Validation knows of the two rotations; one of sixteen answers may tip over by rounding.
+    expected = rotation_accuracy(model, images, rotations=(0, 2))
+    assert history.history["val_accuracy"][0] == pytest.approx(expected, abs=0.07)
+
+
+def test_pretraining_settings_out_of_range(images, extractor):
+    with pytest.raises(ValueError, match=r"rotations must be two or more .* got \(0, 5\)"):
+        pretrain(extractor, images, rotations=(0, 5), verbose=0)
+    with pytest.raises(ValueError, match=r"precision must be one of .* got 'float8'"):
+        pretrain(extractor, images, precision="float8", verbose=0)
+
+
+@given(
+    length=st.integers(1, 9),
+    batch_size=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=15, deadline=None)
+def test_endless_batches_are_full_and_pass_after_pass(length, batch_size, seed):
+    numbers = np.arange(length)
+    dataset = endless_batches((numbers, -numbers), batch_size, seed=seed)
+    count = -(-3 * length // batch_size)
+    firsts, seconds = zip(*dataset.take(count).as_numpy_iterator(), strict=True)
+    assert {len(batch) for batch in firsts} == {batch_size}
+    drawn = np.concatenate(firsts)
+    np.testing.assert_array_equal(np.concatenate(seconds), -drawn)
+    for start in range(0, 3 * length, length):
+        assert sorted(drawn[start : start + length]) == numbers.tolist()
+
+
+def test_endless_batches_repeat_by_seed_and_reorder_each_pass():
+    def two_passes(seed):
+        return list(endless_batches(np.arange(50), 50, seed=seed).take(2).as_numpy_iterator())
+
+    first, again, other = two_passes(1), two_passes(1), two_passes(2)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_endless_batches_change_the_images_alone(images):
+    dataset = endless_batches((images, LABELS), 4, augment=tf.zeros_like)
+    batch, labels = next(dataset.as_numpy_iterator())
+    assert batch.shape == (4, 12, 12, 1)
+    assert not batch.any()
+    assert labels.any()
+    assert not next(endless_batches(images, 4, augment=tf.zeros_like).as_numpy_iterator()).any()
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5])
+def test_endless_batches_of_no_size(images, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size must be .* at least 1, got {batch_size}"):
+        endless_batches(images, batch_size)
+
+
+def test_optimising_follows_half_a_cosine_and_ends_in_the_running_average():
+    """A slope of one makes Adam's step the learning rate: 0.1 times 1, 3/4 and 1/4."""
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((1,)), layer])
+    dataset = endless_batches((np.ones((4, 1), "float32"), np.zeros(4)), 4)
+    optimise(model, dataset, updates=3, learning_rate=0.1, loss=lambda _, y: keras.ops.mean(y))
+    first, second, third = -0.1, -0.175, -0.2
+    average = 0.99 * (0.99 * first + 0.01 * second) + 0.01 * third
+    assert layer.kernel.numpy().item() == pytest.approx(average, rel=1e-4)
+
+
+@pytest.mark.parametrize("updates", [0, -2, 1.5])
+def test_no_updates(extractor, updates):
+    with pytest.raises(ValueError, match=f"updates must be .* at least 1, got {updates}"):
+        optimise(extractor, None, updates=updates, learning_rate=0.1)

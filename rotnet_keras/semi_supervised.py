@@ -1,0 +1,257 @@
+"""Learning from few labelled and many unlabelled images at once, in the same updates.
+
+Two ways: the rotation loss beside that of the labels (S4L), and self-training, in which the
+network's own confident answers become labels. Each is a `keras.Model` around the network that is
+trained, with a loss of its own; Keras's `fit` does the rest.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from rotnet_keras._checks import check_every_class, check_images
+from rotnet_keras.augmentation import gentle_augmentation, strong_augmentation
+from rotnet_keras.models import attach_head, cast_model, unfreeze
+from rotnet_keras.rotation import NUM_ROTATIONS, rotation_dataset
+from rotnet_keras.training import endless_batches, optimise
+
+
+def train_jointly(
+    extractor,
+    images,
+    labels,
+    *,
+    unlabelled,
+    num_classes=None,
+    weight=1.0,
+    updates=1000,
+    batch_size=32,
+    learning_rate=2e-3,
+    precision="float32",
+    seed=0,
+    verbose=0,
+):
+    """Fine-tune on few labels while the same network goes on telling rotations (S4L).
+
+    Args:
+        extractor: functional `keras.Model` from images to `(B, D)`; it stays as it is.
+        images: `(N, S, S, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers, at least one of each class.
+        unlabelled: `(M, S, S, C)` array; the labelled images may be among them.
+        num_classes: default: the highest label and one.
+        weight: of the rotation loss; that of the labels is 1.
+        updates: of the weights; in each, `batch_size` labelled images and twice as many turned
+            unlabelled ones.
+        batch_size: labelled images in an update.
+        learning_rate: of Adam's first update; it falls to zero along a half cosine.
+        precision: Keras's name for how layers compute, "mixed_bfloat16" for example.
+        seed: of heads, order and augmentation.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        `keras.Model` from images to logits `(B, num_classes)`.
+
+    Raises:
+        ValueError: images and labels that do not fit together, a class without an image, a
+            setting out of its range.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
+        >>> extractor = conv_blocks_extractor((12, 12, 1), widths=(4, 8))
+        >>> labels = np.arange(20) % 2
+        >>> train_jointly(extractor, images, labels, unlabelled=images, updates=2).output_shape
+        (None, 2)
+
+    Reference: Zhai et al., 2019, https://arxiv.org/abs/1905.03670
+    """
+    images, labels, num_classes = check_every_class(images, labels, num_classes)
+    unlabelled = check_images(unlabelled)
+    gentle = gentle_augmentation(seed=seed)
+    labelled = endless_batches((images, labels), batch_size, augment=gentle, seed=seed)
+    turned = rotation_dataset(
+        unlabelled,
+        batch_size=2 * batch_size,
+        all_rotations=False,
+        augment=gentle_augmentation(seed=seed + 10),
+        seed=seed,
+    ).repeat()
+    dataset = tf.data.Dataset.zip(labelled, turned).map(
+        lambda named, rotated: ((named[0], rotated[0]), (named[1], rotated[1]))
+    )
+    classifier = _trainable_copy(extractor, num_classes, precision, seed)
+    trunk = classifier.layers[-1].input
+    rotations = keras.layers.Dense(
+        NUM_ROTATIONS,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1),
+        dtype="float32",
+    )
+    both = keras.Model(classifier.inputs, [classifier.outputs[0], rotations(trunk)])
+    model = _Joint(both, weight)
+    optimise(model, dataset, updates=updates, learning_rate=learning_rate, verbose=verbose)
+    return cast_model(classifier, "float32")
+
+
+def self_train(
+    extractor,
+    images,
+    labels,
+    *,
+    unlabelled,
+    num_classes=None,
+    guesses=None,
+    updates=1500,
+    batch_size=64,
+    unlabelled_ratio=3,
+    threshold=0.9,
+    learning_rate=2e-3,
+    precision="float32",
+    seed=0,
+    verbose=0,
+):
+    """Fine-tune on few labels and on the network's own confident answers (FixMatch).
+
+    What the network says about a gently changed image, where it is sure, becomes the label of the
+    same image changed strongly. The answers are weighed so that classes come out as often as they
+    do among the labels. The weights returned are a running average over the updates.
+
+    Args:
+        extractor: functional `keras.Model` from images to `(B, D)`; it stays as it is.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers, at least one of each class.
+        unlabelled: `(M, H, W, C)` array; the labelled images may be among them.
+        num_classes: default: the highest label and one.
+        guesses: `(K,)` classes guessed for the first K unlabelled images, by `spread_labels` for
+            example, and -1 for those left out. They make up three quarters of the labelled batch:
+            for very few labels.
+        updates: of the weights; in each, `batch_size` labelled and `unlabelled_ratio` times as
+            many unlabelled images.
+        batch_size: labelled images in an update.
+        unlabelled_ratio: unlabelled images for each labelled one.
+        threshold: probability above which an answer counts as sure.
+        learning_rate: of Adam's first update; it falls to zero along a half cosine.
+        precision: Keras's name for how layers compute, "mixed_bfloat16" for example.
+        seed: of the head, order and augmentation.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        `keras.Model` from images to logits `(B, num_classes)`.
+
+    Raises:
+        ValueError: images and labels that do not fit together, a class without an image, more
+            guesses than unlabelled images, a setting out of its range.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
+        >>> extractor = conv_blocks_extractor((12, 12, 1), widths=(4, 8))
+        >>> labels = np.arange(20) % 2
+        >>> self_train(extractor, images, labels, unlabelled=images, updates=2).output_shape
+        (None, 2)
+
+    Reference: Sohn et al., 2020, https://arxiv.org/abs/2001.07685; the alignment of classes is
+    section 3.1 of Berthelot et al., 2019, https://arxiv.org/abs/1911.09785
+    """
+    images, labels, num_classes = check_every_class(images, labels, num_classes)
+    unlabelled = check_images(unlabelled)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie in 0..1, got {threshold!r}")
+    labels = labels.astype("int32")
+    own = batch_size if guesses is None else max(batch_size // 4, 1)
+    # An augmentation for each stream: streams that draw from one seed do so in any order.
+    augment = gentle_augmentation(seed=seed)
+    labelled = endless_batches((images, labels), own, augment=augment, seed=seed)
+    if guesses is not None:
+        guessed = _check_guesses(guesses, unlabelled, num_classes)
+        augment = gentle_augmentation(seed=seed + 10)
+        more = endless_batches(guessed, batch_size - own, augment=augment, seed=seed)
+        labelled = tf.data.Dataset.zip(labelled, more).map(
+            lambda a, b: (tf.concat([a[0], b[0]], 0), tf.concat([a[1], b[1]], 0))
+        )
+    gentle, strong = gentle_augmentation(seed=seed + 20), strong_augmentation(seed=seed + 30)
+    pairs = endless_batches(unlabelled, batch_size * unlabelled_ratio, seed=seed).map(
+        lambda x: (gentle(x), strong(x))
+    )
+    dataset = tf.data.Dataset.zip(labelled, pairs).map(
+        lambda named, pair: ((named[0], *pair), named[1])
+    )
+    classifier = _trainable_copy(extractor, num_classes, precision, seed)
+    shares = np.bincount(labels, minlength=num_classes) / len(labels)
+    model = _SelfTraining(classifier, shares, threshold)
+    optimise(model, dataset, updates=updates, learning_rate=learning_rate, verbose=verbose)
+    return cast_model(classifier, "float32")
+
+
+class _Joint(keras.Model):
+    """Cross-entropy of the classes and, times `weight`, of the rotations."""
+
+    def __init__(self, both, weight):
+        super().__init__(name="joint")
+        self.both, self.weight = both, weight
+
+    def call(self, inputs, training=None):
+        named, turned = inputs
+        pixels = ops.concatenate([_floats(named), _floats(turned)])
+        classes, rotations = self.both(pixels, training=training)
+        return classes[: ops.shape(named)[0]], rotations[ops.shape(named)[0] :]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        classes, rotations = (
+            ops.mean(keras.losses.sparse_categorical_crossentropy(wanted, got, from_logits=True))
+            for wanted, got in zip(y, y_pred, strict=True)
+        )
+        return classes + self.weight * rotations
+
+
+class _SelfTraining(keras.Model):
+    """Cross-entropy of the labels and of sure answers, which a stronger change must not alter."""
+
+    def __init__(self, classifier, shares, threshold):
+        super().__init__(name="self_training")
+        self.classifier, self.threshold = classifier, threshold
+        self.shares = ops.convert_to_tensor(shares, "float32")
+        self.answered = self.add_weight(
+            shape=shares.shape, initializer=lambda *_, **__: self.shares, trainable=False
+        )
+
+    def call(self, inputs, training=None):
+        named, gentle, strong = inputs
+        # A call of its own: nothing is learnt from these, so no gradient has to be computed.
+        answers = ops.stop_gradient(self.classifier(_floats(gentle), training=training))
+        learnt = ops.concatenate([_floats(named), _floats(strong)])
+        logits = self.classifier(learnt, training=training)
+        return logits[: ops.shape(named)[0]], ops.softmax(answers), logits[ops.shape(named)[0] :]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        named, answers, strong = y_pred
+        self.answered.assign(0.99 * self.answered + 0.01 * ops.mean(answers, axis=0))
+        answers = answers * (self.shares / self.answered)
+        answers = answers / ops.sum(answers, axis=-1, keepdims=True)
+        sure = ops.cast(ops.max(answers, axis=-1) > self.threshold, "float32")
+        entropy = keras.losses.sparse_categorical_crossentropy
+        own = entropy(ops.argmax(answers, axis=-1), strong, from_logits=True)
+        return ops.mean(entropy(y, named, from_logits=True)) + ops.mean(sure * own)
+
+
+def _trainable_copy(extractor, num_classes, precision, seed):
+    return unfreeze(attach_head(cast_model(extractor, precision), num_classes, seed=seed))
+
+
+def _check_guesses(guesses, unlabelled, num_classes):
+    guesses = np.asarray(guesses)
+    if guesses.ndim != 1 or len(guesses) > len(unlabelled) or not (guesses >= 0).any():
+        raise ValueError(
+            f"guesses must be classes or -1, for the first of {len(unlabelled)} unlabelled images "
+            f"and at least one of them known, got shape {guesses.shape}"
+        )
+    if guesses.max() >= num_classes:
+        raise ValueError(
+            f"guesses must lie below the {num_classes} classes, got {int(guesses.max())}"
+        )
+    sure = np.flatnonzero(guesses >= 0)
+    return unlabelled[sure], guesses[sure].astype("int32")
+
+
+def _floats(pixels):
+    return ops.cast(pixels, "float32")

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rotnet_keras.augmentation import gentle_augmentation, strong_augmentation
+
+KINDS = [gentle_augmentation, strong_augmentation]
+
+
+def white(count=200, size=28):
+    return np.full((count, size, size, 1), 255, "uint8")
+
+
+def one_dot(count=200, size=29):
+    """Black images with a white pixel in the middle."""
+    images = np.zeros((count, size, size, 1), "uint8")
+    images[:, size // 2, size // 2] = 255
+    return images
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_become_floats_of_the_same_range(images, kind):
+    changed = np.asarray(kind()(images))
+    assert changed.shape == images.shape
+    assert changed.dtype == np.float32
+    assert not np.array_equal(changed, images)
+    assert np.isin(changed, [0, *np.unique(images)]).all()  # nothing is interpolated
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seed_repeats_the_draws(images, kind):
+    first, again, other = (np.asarray(kind(seed=seed)(images)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_batch_of_a_dataset_is_drawn_anew(images, kind):
+    dataset = tf.data.Dataset.from_tensors(images).repeat(2).map(kind())
+    assert dataset.element_spec.shape[1:] == images.shape[1:]
+    first, second = dataset.as_numpy_iterator()
+    assert first.dtype == np.float32
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(("kind", "most"), [(gentle_augmentation, 2), (strong_augmentation, 4)])
+def test_dots_move_no_further_than_the_shift(kind, most):
+    changed = np.asarray(kind(mirror=False)(one_dot(size=28 + 1)))
+    _, rows, columns, _ = np.nonzero(changed)
+    moves = np.concatenate([rows, columns]) - 14
+    assert set(np.abs(moves).tolist()) >= {0, most}
+    assert np.abs(moves).max() == most
+
+
+@given(st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_without_shift_an_image_is_itself_or_its_mirror(seed):
+    images = np.random.default_rng(seed).integers(0, 256, (40, 6, 6, 2), "uint8")
+    changed = np.asarray(gentle_augmentation(shift=0, seed=seed)(images))
+    mirrored = [not np.array_equal(a, b) for a, b in zip(changed, images, strict=True)]
+    expected = np.where(np.reshape(mirrored, (-1, 1, 1, 1)), images[:, :, ::-1], images)
+    np.testing.assert_array_equal(changed, expected)
+    assert 0 < sum(mirrored) < len(images)
+    same = gentle_augmentation(shift=0, mirror=False, seed=seed)(images)
+    np.testing.assert_array_equal(same, images)
+
+
+def test_edges_are_black_or_repeated():
+    assert np.asarray(gentle_augmentation()(white())).min() == 0
+    assert np.asarray(gentle_augmentation(fill_mode="nearest")(white())).min() == 255
+
+
+def test_strong_augmentation_erases_a_rectangle_of_each_image():
+    changed = np.asarray(strong_augmentation(fill_mode="nearest")(white()))[..., 0]
+    assert set(np.unique(changed)) == {0, 255}
+    for image in changed:
+        black = image == 0
+        assert black.any()
+        rows, columns = black.any(axis=1), black.any(axis=0)
+        np.testing.assert_array_equal(black, rows[:, None] & columns[None])
+
+
+def test_strong_augmentation_erases_no_more_than_a_quarter():
+    changed = np.asarray(strong_augmentation(fill_mode="nearest")(white()))
+    assert np.mean(changed == 0, axis=(1, 2, 3)).max() <= 0.25

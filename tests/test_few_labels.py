@@ -1,0 +1,124 @@
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from rotnet_keras import conv_blocks_extractor, extract_features
+from rotnet_keras.few_labels import fit_few_labels
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (12, 12, 12, 1), "uint8")
+LABELS = np.repeat([0, 1, 2], [2, 4, 6])
+UNLABELLED = RNG.integers(0, 256, (48, 12, 12, 1), "uint8")
+QUICK = {"updates": 2, "guess_below": 0, "verbose": 0}
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return conv_blocks_extractor((12, 12, 1), (4, 8, 8), seed=1)
+
+
+@pytest.fixture(scope="module")
+def classifier(extractor):
+    before = extractor.get_weights()
+    classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, seed=5, **QUICK)
+    for old, new in zip(before, extractor.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)  # the extractor given stays as it is
+    return classifier
+
+
+@pytest.fixture
+def without_graphlearning(monkeypatch):
+    monkeypatch.setitem(sys.modules, "graphlearning", None)
+
+
+def test_classes_come_out_as_often_as_among_the_labels(classifier):
+    scores = extract_features(classifier, np.concatenate([IMAGES, UNLABELLED]))
+    assert scores.shape == (60, 3)
+    counts = np.bincount(scores.argmax(axis=1), minlength=3)
+    np.testing.assert_allclose(counts, [10, 20, 30], atol=2)
+
+
+def test_mirror_image_gets_the_same_answer_from_the_network_and_the_probe(classifier):
+    here, mirrored = (extract_features(classifier, x) for x in (IMAGES, IMAGES[:, :, ::-1]))
+    np.testing.assert_allclose(here, mirrored, atol=1e-4)
+
+
+def test_same_seed_same_answers(classifier, extractor):
+    again = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, seed=5, **QUICK)
+    expected = extract_features(classifier, IMAGES)
+    np.testing.assert_allclose(extract_features(again, IMAGES), expected, atol=1e-5)
+
+
+def test_saved_classifier_loads_without_this_package(classifier, tmp_path):
+    classifier.save(tmp_path / "classifier.keras")
+    np.save(tmp_path / "images.npy", UNLABELLED)
+    np.save(tmp_path / "scores.npy", extract_features(classifier, UNLABELLED))
+    program = """
+        import sys
+        sys.modules["rotnet_keras"] = None  # any import of it now fails
+        import keras, numpy as np
+        model = keras.models.load_model("classifier.keras")
+        scores = model.predict(np.load("images.npy"), verbose=0)
+        np.testing.assert_allclose(scores, np.load("scores.npy"), atol=1e-4)
+        print(scores.shape)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(48, 3)"
+
+
+def test_a_network_is_pretrained_where_none_is_given(without_graphlearning):
+    classifier = fit_few_labels(
+        IMAGES, LABELS, UNLABELLED, pretrain_epochs=1, precision="mixed_bfloat16", **QUICK
+    )
+    assert classifier.output_shape == (None, 3)
+    assert classifier.output.dtype == "float32"
+    assert np.isfinite(extract_features(classifier, IMAGES)).all()
+
+
+def test_labels_alone_are_enough_and_none_are_guessed(extractor, without_graphlearning, eagerly):
+    options = QUICK | {"guess_below": 50, "updates": 1}
+    classifier = fit_few_labels(IMAGES, LABELS, extractor=extractor, **options)
+    assert classifier.output_shape == (None, 3)
+
+
+def test_guessing_needs_graphlearning_and_says_how_to_get_it(
+    extractor, without_graphlearning, eagerly
+):
+    options = QUICK | {"guess_below": 5, "updates": 1}
+    with pytest.raises(ImportError, match="pip install graphlearning"):
+        fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
+
+
+def test_no_labels_are_guessed_from_the_threshold_on(extractor, without_graphlearning, eagerly):
+    """Twelve labels of three classes are four a class: not fewer than four."""
+    options = QUICK | {"guess_below": 4, "updates": 1}
+    classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
+    assert classifier.output_shape == (None, 3)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+def test_guesses_join_labels_of_any_whole_type(extractor, dtype, eagerly):
+    pytest.importorskip("graphlearning")
+    options = QUICK | {"guess_below": 5, "updates": 1}
+    labels = LABELS.astype(dtype)
+    classifier = fit_few_labels(IMAGES, labels, UNLABELLED, extractor=extractor, **options)
+    assert classifier.output_shape == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((IMAGES, LABELS[:5], UNLABELLED), r"labels must be whole numbers of shape \(12,\)"),
+        ((IMAGES, 2 * LABELS, UNLABELLED), r"classes 0 to 4 and no others, got \[0, 2, 4\]"),
+        ((IMAGES[..., 0], LABELS, UNLABELLED), r"images must be .* got \(12, 12, 12\)"),
+        ((IMAGES, LABELS, UNLABELLED[:0]), "images must be .* N at least 1"),
+    ],
+)
+def test_wrong_arguments(extractor, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fit_few_labels(*arguments, extractor=extractor, **QUICK)

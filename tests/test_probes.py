@@ -1,0 +1,316 @@
+import sys
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from rotnet_keras import accuracy, conv_blocks_extractor, extract_features, predict_classes
+from rotnet_keras.probes import (
+    FeatureClassifier,
+    balancing_offsets,
+    block_features,
+    linear_probe,
+    nearest_neighbours,
+    pixel_probe,
+    spread_labels,
+)
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (24, 12, 12, 1), "uint8")
+LABELS = np.arange(24) % 3
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return conv_blocks_extractor((12, 12, 1), (4, 8, 8), seed=1)
+
+
+def averaging():
+    """A block that hands the pixels on."""
+    images = keras.Input((4, 4, 1))
+    maps = keras.layers.Activation("linear", name="block1")(images)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps), name="plain")
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_features_of_a_block_by_hand():
+    image = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
+    cells = np.array([[2.5, 4.5, 10.5, 12.5]])
+    features = block_features(averaging(), [1], grid=2, mirror=False)
+    np.testing.assert_allclose(features(image), np.sqrt(cells), rtol=1e-6)
+    mirrored = block_features(averaging(), [1], grid=2)
+    np.testing.assert_allclose(mirrored(image), np.sqrt([[3.5, 3.5, 11.5, 11.5]]), rtol=1e-6)
+    np.testing.assert_allclose(features(-image), -np.sqrt(cells), rtol=1e-6)
+    whole = block_features(averaging(), [1], grid=1)
+    np.testing.assert_allclose(whole(image), np.sqrt([[7.5]]), rtol=1e-6)
+
+
+def test_blocks_are_numbers_or_names_and_all_but_the_first_by_default(extractor):
+    by_number, by_name, default = (
+        extract_features(block_features(extractor, blocks), IMAGES)
+        for blocks in ([2, 3], ["block2", "block3"], None)
+    )
+    np.testing.assert_array_equal(by_number, by_name)
+    np.testing.assert_array_equal(by_number, default)
+    alone = [extract_features(block_features(extractor, [block]), IMAGES) for block in (2, 3)]
+    np.testing.assert_allclose(by_number, np.hstack(alone), rtol=1e-5)
+    assert by_number.dtype == np.float32
+
+
+def test_only_block_is_the_default_of_a_network_with_one():
+    assert block_features(averaging()).output_shape == (None, 16)
+
+
+@given(height=st.integers(1, 15), width=st.integers(1, 15), grid=st.integers(1, 6))
+@settings(max_examples=15, deadline=None)
+def test_grid_holds_at_most_so_many_cells(height, width, grid):
+    images = keras.Input((height, width, 1))
+    maps = keras.layers.Activation("linear", name="block1")(images)
+    extractor = keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps))
+    values = np.full((1, height, width, 1), 9.0, "float32")
+    features = np.asarray(block_features(extractor, [1], grid=grid)(values))
+    assert 1 <= features.size <= grid**2
+    np.testing.assert_allclose(features, 3, rtol=1e-6)  # no cell counts its padding
+
+
+def test_mirror_images_have_the_same_features(extractor):
+    def distance(mirror):
+        features = block_features(extractor, mirror=mirror)
+        there, back = (extract_features(features, x) for x in (IMAGES, IMAGES[:, :, ::-1]))
+        return np.abs(there - back).max()
+
+    assert distance(mirror=True) < 1e-4
+    assert distance(mirror=False) > 0.01
+
+
+def test_extractor_is_copied(extractor):
+    other = keras.models.clone_model(extractor)
+    other.set_weights(extractor.get_weights())
+    features = block_features(other)
+    before = extract_features(features, IMAGES)
+    other.set_weights([0 * weight for weight in other.get_weights()])
+    np.testing.assert_array_equal(extract_features(features, IMAGES), before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"blocks": [4]}, "block must be a number from 1 to 3 .* got 4"),
+        ({"blocks": [2, "top"]}, "block must be .* got 'top'"),
+        ({"blocks": []}, "blocks must name at least one block"),
+        ({"grid": 0}, "grid must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_wrong_blocks(extractor, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        block_features(extractor, **arguments)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_probe_is_the_logistic_regression_of_standardised_features(num_classes):
+    """In two classes, too, where scikit-learn has one logit only."""
+    labels = LABELS % num_classes
+    probe = pixel_probe(IMAGES, labels, strength=0.1)
+    pixels = IMAGES.reshape(24, -1) / 255
+    scaler = StandardScaler().fit(pixels)
+    expected = LogisticRegression(C=0.1, max_iter=1000).fit(scaler.transform(pixels), labels)
+    np.testing.assert_allclose(
+        softmax(extract_features(probe, IMAGES)),
+        expected.predict_proba(scaler.transform(pixels)),
+        atol=1e-3,
+    )
+    assert probe.output_shape == (None, num_classes)
+    assert probe.layers[-1].name == "head"
+
+
+def test_unlabelled_images_tell_how_much_a_feature_varies():
+    """Features that vary more among them are weighed less."""
+    images = keras.Input((1, 1, 2))
+    extractor = keras.Model(images, keras.layers.Flatten()(images))
+    labelled = np.array([[0.0, 0], [1, 1], [0, 0], [1, 1]]).reshape(4, 1, 1, 2)
+    many = np.array([[0.0, 0], [1, 10], [0, 0], [1, 10]]).reshape(4, 1, 1, 2)
+
+    def weights(unlabelled):
+        probe = linear_probe(
+            extractor, labelled, [0, 1, 0, 1], blocks="output", unlabelled=unlabelled
+        )
+        first, second = probe.get_layer("head").kernel.numpy()[:, 1]
+        return second / first
+
+    assert weights(None) == pytest.approx(1, rel=1e-3)
+    assert weights(many) == pytest.approx(1 / 100, rel=1e-3)
+
+
+def test_constant_features_do_no_harm():
+    black = np.zeros((6, 12, 12, 1), "uint8")
+    probe = pixel_probe(black, np.arange(6) % 3)
+    np.testing.assert_allclose(softmax(extract_features(probe, black)), 1 / 3, atol=1e-3)
+
+
+def test_linear_probe_separates_what_it_saw_and_leaves_the_extractor(extractor):
+    before = extractor.get_weights()
+    probe = linear_probe(extractor, IMAGES, LABELS, strength=100, num_classes=3)
+    assert accuracy(probe, IMAGES, LABELS) == 1
+    for old, new in zip(before, extractor.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_probe_is_a_plain_model_that_can_be_saved(extractor, tmp_path):
+    probe = linear_probe(extractor, IMAGES, LABELS)
+    probe.save(tmp_path / "probe.keras")
+    loaded = keras.models.load_model(tmp_path / "probe.keras")
+    expected = extract_features(probe, IMAGES)
+    np.testing.assert_allclose(extract_features(loaded, IMAGES), expected, atol=1e-5)
+
+
+def test_nearest_neighbour_by_hand():
+    """Of each image the direction of its pixels counts, not their brightness."""
+    images = np.zeros((3, 4, 4, 1), "uint8")
+    for i in range(3):
+        images[i, i] = 100
+    classifier = nearest_neighbours(averaging(), images, [0, 1, 2], neighbours=1, mirror=False)
+    assert isinstance(classifier, FeatureClassifier)
+    assert classifier.output_shape == (None, 3)
+    np.testing.assert_array_equal(classifier(images[::-1] // 20), np.eye(3)[::-1])
+    assert predict_classes(classifier, images[[2, 0]]).tolist() == [2, 0]
+
+
+def test_more_neighbours_than_images(extractor):
+    classifier = nearest_neighbours(extractor, IMAGES[:3], LABELS[:3], neighbours=50)
+    assert accuracy(classifier, IMAGES[:3], LABELS[:3]) == 1
+
+
+def probe_of_pixels(extractor, images, labels, **settings):
+    return pixel_probe(images, labels, **settings)
+
+
+@pytest.mark.parametrize("probe", [linear_probe, probe_of_pixels, nearest_neighbours])
+@pytest.mark.parametrize(
+    ("labels", "settings", "message"),
+    [
+        (LABELS[:5], {}, r"labels must be whole numbers of shape \(24,\)"),
+        (LABELS / 1, {}, "got float64"),
+        (LABELS * 2, {}, r"classes 0 to 4 and no others, got \[0, 2, 4\]"),
+        (LABELS - 1, {}, r"classes 0 to 1 and no others, got \[-1, 0, 1\]"),
+        (LABELS, {"num_classes": 4}, "classes 0 to 3"),
+        (LABELS, {"num_classes": 2}, "classes 0 to 1"),
+        (LABELS * 0, {}, "classes 0 to 1"),
+    ],
+)
+def test_labels_that_do_not_fit(extractor, probe, labels, settings, message):
+    with pytest.raises(ValueError, match=message):
+        probe(extractor, IMAGES, labels, **settings)
+
+
+def test_wrong_number_of_neighbours(extractor):
+    with pytest.raises(ValueError, match="neighbours must be a whole number of at least 1, got 0"):
+        nearest_neighbours(extractor, IMAGES, LABELS, neighbours=0)
+
+
+@given(
+    seed=st.integers(0, 999),
+    weights=st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    scale=st.sampled_from([0.01, 1, 100]),
+)
+@settings(max_examples=20, deadline=None)
+def test_offsets_bring_classes_to_their_shares(seed, weights, scale):
+    shares = np.array(weights) / sum(weights)
+    scores = scale * np.random.default_rng(seed).normal(size=(300, len(shares)))
+    scores += scale * np.arange(len(shares))  # the last class swallows the others
+    classes = (scores + balancing_offsets(scores, shares)).argmax(axis=1)
+    np.testing.assert_allclose(np.bincount(classes, minlength=len(shares)) / 300, shares, atol=0.02)
+
+
+@pytest.fixture(scope="module")
+def groups():
+    """Three clouds of 20, 30 and 50 points that touch; features and class numbers 0, 4 and 7."""
+    pytest.importorskip("graphlearning")
+    truth = np.repeat([0, 4, 7], [20, 30, 50])
+    centres = {0: (1, 0, 0), 4: (0, 1, 0), 7: (0, 0, 1)}
+    features = np.array([centres[k] for k in truth])
+    features = features + 0.3 * np.random.default_rng(1).normal(size=features.shape)
+    order = np.random.default_rng(2).permutation(100)
+    return features[order], truth[order]
+
+
+def known(truth, counts):
+    """Labels of the first so many points of each class, -1 elsewhere."""
+    labels = np.full(len(truth), -1)
+    for k, count in counts.items():
+        where = np.flatnonzero(truth == k)[:count]
+        labels[where] = k
+    return labels
+
+
+@pytest.mark.parametrize("method", ["laplace", "poisson"])
+def test_labels_spread_over_their_group(groups, method):
+    features, truth = groups
+    spread = spread_labels(features, known(truth, {0: 2, 4: 3, 7: 5}), method=method)
+    assert np.mean(spread == truth) >= 0.95
+
+
+def test_known_labels_stay_and_shares_are_theirs(groups):
+    features, truth = groups
+    labels = known(truth, {0: 4, 4: 4, 7: 2})
+    labels[np.flatnonzero(labels == 0)[0]] = 7  # wrong, but said by whoever labelled it
+    spread = spread_labels(features, labels)
+    np.testing.assert_array_equal(spread[labels >= 0], labels[labels >= 0])
+    assert set(spread) == {0, 4, 7}
+    shares = [np.mean(spread == k) for k in (0, 4, 7)]
+    np.testing.assert_allclose(shares, [0.3, 0.4, 0.3], atol=0.06)
+
+
+def test_only_the_surest_of_each_class_are_kept(groups):
+    features, truth = groups
+    labels = known(truth, {0: 2, 4: 3, 7: 5})
+    everything, half = (spread_labels(features, labels, keep=keep) for keep in (1.0, 0.5))
+    assert (everything >= 0).all()
+    kept = half >= 0
+    assert kept[labels >= 0].all()
+    np.testing.assert_array_equal(half[kept], everything[kept])
+    for k in (0, 4, 7):
+        of_class = everything == k
+        assert 0.4 <= kept[of_class].mean() <= 0.65
+
+
+def test_spreading_repeats(groups):
+    features, truth = groups
+    labels = known(truth, {0: 1, 4: 1, 7: 1})
+    np.testing.assert_array_equal(
+        spread_labels(features, labels, seed=3), spread_labels(features, labels, seed=3)
+    )
+
+
+def test_one_class_and_fewer_points_than_neighbours(groups):
+    spread = spread_labels(groups[0][:6], [-1, -1, 5, -1, -1, -1], neighbours=10)
+    assert spread.tolist() == [5] * 6
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "settings", "message"),
+    [
+        (np.zeros((3, 2)), [0, 1], {}, r"\(N, D\) and \(N,\), got shapes \(3, 2\) and \(2,\)"),
+        (np.zeros(3), [0, 1, -1], {}, r"got shapes \(3,\) and \(3,\)"),
+        (np.zeros((3, 2)), [-1, -1, -1], {}, "at least one known label, got none"),
+        (np.zeros((2, 2)), [0, 1], {"method": "gossip"}, "method must be .* got 'gossip'"),
+        (np.zeros((2, 2)), [0, 1], {"keep": 0}, "keep must lie above 0 and not above 1, got 0"),
+        (np.zeros((2, 2)), [0, 1], {"keep": 1.5}, "keep must lie .* got 1.5"),
+    ],
+)
+def test_nothing_to_spread(features, labels, settings, message):
+    with pytest.raises(ValueError, match=message):
+        spread_labels(features, labels, **settings)
+
+
+def test_missing_graphlearning_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "graphlearning", None)
+    with pytest.raises(ImportError, match="pip install graphlearning"):
+        spread_labels(RNG.normal(size=(9, 3)), [0, 1, *[-1] * 7], neighbours=3)

@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+
+from rotnet_keras import accuracy, conv_blocks_extractor, two_conv_extractor
+from rotnet_keras.semi_supervised import self_train, train_jointly
+
+WAYS = [train_jointly, self_train]
+
+
+def stripes(count, seed=0):
+    """Horizontal and vertical stripes, in turn, at random brightness: images and labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    lying = np.repeat(np.arange(12) % 4 < 2, 12).reshape(12, 12)
+    images = np.where(labels[:, None, None] == 0, lying, lying.T) * rng.integers(
+        80, 200, (count, 1, 1)
+    )
+    return (images + rng.integers(0, 56, images.shape)).astype("uint8")[..., None], labels
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return conv_blocks_extractor((12, 12, 1), (4, 8), seed=1)
+
+
+@pytest.fixture(scope="module")
+def without_statistics():
+    """An extractor without batch normalisation: only a loss can teach it anything."""
+    return two_conv_extractor((12, 12, 1), feature_dim=5, seed=3)
+
+
+def same(a, b):
+    pairs = zip(a.get_weights(), b.get_weights(), strict=True)
+    return all(np.allclose(x, y, atol=1e-6) for x, y in pairs)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_few_labels_are_learnt_and_the_extractor_is_left_alone(extractor, way):
+    before = extractor.get_weights()
+    images, labels = stripes(4)
+    model = way(
+        extractor,
+        images,
+        labels,
+        unlabelled=stripes(40, seed=1)[0],
+        updates=80,
+        batch_size=8,
+        learning_rate=2e-2,
+    )
+    assert model.output_shape == (None, 2)
+    assert model.layers[-1].name == "head"
+    assert accuracy(model, *stripes(60, seed=2)) >= 0.9  # chance is 0.5
+    for old, new in zip(before, extractor.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_seed_same_weights(extractor, way, eagerly):
+    images, labels = stripes(6)
+    settings = {"unlabelled": images, "num_classes": 2, "updates": 2, "batch_size": 4}
+    first, again, other = (
+        way(extractor, images, labels, seed=seed, **settings) for seed in (1, 1, 2)
+    )
+    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_reduced_precision_ends_in_a_float32_model(extractor, way, eagerly):
+    images, labels = stripes(4)
+    model = way(
+        extractor,
+        images,
+        labels,
+        unlabelled=images,
+        updates=1,
+        batch_size=4,
+        precision="mixed_bfloat16",
+    )
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert np.isfinite(model(images)).all()
+
+
+@pytest.mark.parametrize(
+    ("way", "deaf", "listening"),
+    [(train_jointly, {"weight": 0.0}, {}), (self_train, {"threshold": 1.0}, {"threshold": 0.0})],
+)
+def test_what_unlabelled_images_teach_can_be_turned_off(
+    without_statistics, way, deaf, listening, eagerly
+):
+    images, labels = stripes(4)
+    here, there = stripes(8, seed=1)[0], 255 - stripes(8, seed=2)[0]
+
+    def fit(unlabelled, settings):
+        options = {"updates": 2, "batch_size": 4, "learning_rate": 0.01} | settings
+        return way(without_statistics, images, labels, unlabelled=unlabelled, **options)
+
+    reference = fit(here, deaf)
+    assert same(reference, fit(there, deaf))
+    assert not same(reference, fit(here, listening))
+
+
+def guess(extractor, guesses, *, unlabelled, labels=None, **settings):
+    images, truth = stripes(4)
+    labels = truth.astype("int32") if labels is None else labels
+    options = {"updates": 2, "batch_size": 8, "threshold": 1.0} | settings
+    return self_train(extractor, images, labels, unlabelled=unlabelled, guesses=guesses, **options)
+
+
+def test_images_are_learnt_from_where_a_class_is_guessed(without_statistics, eagerly):
+    unlabelled = stripes(6, seed=1)[0]
+    left_out, guessed = unlabelled.copy(), unlabelled.copy()
+    left_out[[1, 3, 5]] = 0
+    guessed[0] = 0
+    guesses = [0, -1, 1]
+    reference, unmoved, moved = (
+        guess(without_statistics, guesses, unlabelled=images, learning_rate=0.01)
+        for images in (unlabelled, left_out, guessed)
+    )
+    assert same(reference, unmoved)
+    assert not same(reference, moved)
+
+
+def test_same_seed_same_weights_with_guesses(extractor, eagerly):
+    images, _ = stripes(24, seed=1)
+    guesses = np.where(np.arange(24) % 3 == 0, np.arange(24) % 2, -1)
+    first, *others = (
+        guess(extractor, guesses, unlabelled=images, batch_size=32, learning_rate=0.01)
+        for _ in range(4)
+    )
+    for other in others:
+        assert same(first, other)
+
+
+def test_guesses_outnumber_labels(extractor):
+    """Guesses that say the opposite of the labels win: they are three quarters of a batch."""
+    unlabelled, truth = stripes(40, seed=1)
+    model = guess(
+        extractor, 1 - truth, unlabelled=unlabelled, updates=80, batch_size=16, learning_rate=2e-2
+    )
+    test, wanted = stripes(60, seed=2)
+    assert accuracy(model, test, 1 - wanted) >= 0.9
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
+def test_guesses_beside_labels_of_any_whole_type(extractor, dtype, eagerly):
+    images, labels = stripes(4)
+    model = guess(extractor, [0, -1, 1], unlabelled=images, labels=labels.astype(dtype), updates=1)
+    assert model.output_shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    "guesses", [[-1, -1], [0, 1, 0, 1, 0], np.zeros((2, 2), int), [0, 7, 1], []]
+)
+def test_wrong_guesses(extractor, guesses):
+    with pytest.raises(ValueError, match="guesses must"):
+        guess(extractor, guesses, unlabelled=stripes(4)[0])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_classes": 3}, r"classes 0 to 2 and no others, got \[0, 1\]"),
+        ({"labels": np.arange(3)}, r"labels must be whole numbers of shape \(4,\)"),
+        ({"unlabelled": np.zeros((4, 12, 12))}, "images must be .* got \\(4, 12, 12\\)"),
+        ({"unlabelled": np.zeros((0, 12, 12, 1))}, "images must be .* N at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
+        ({"updates": 0}, "updates must be a whole number of at least 1, got 0"),
+        ({"precision": "float8"}, "precision must be one of .* got 'float8'"),
+    ],
+)
+def test_wrong_settings(extractor, way, settings, message):
+    images, labels = stripes(4)
+    with pytest.raises(ValueError, match=message):
+        way(extractor, images, **({"labels": labels, "unlabelled": images} | settings))
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1])
+def test_wrong_threshold(extractor, threshold):
+    images, labels = stripes(4)
+    with pytest.raises(ValueError, match=rf"threshold must lie in 0\.\.1, got {threshold}"):
+        self_train(extractor, images, labels, unlabelled=images, threshold=threshold)

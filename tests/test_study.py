@@ -1,0 +1,537 @@
+import collections
+import functools
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from rotnet_keras import Examples, Splits, attach_head, split_indices, study
+from rotnet_keras.__main__ import main
+from rotnet_keras.arms import Arm
+from rotnet_keras.study import COLUMNS, KEY, read_study, run_study, summarise_study
+
+POOL, HELD_OUT = 40, 20
+
+
+def marked_images(count, first):
+    """Images whose first pixel is a number of their own."""
+    images = np.random.default_rng(first).integers(0, 256, (count, 12, 12, 1), "uint8")
+    images[:, 0, 0, 0] = first + np.arange(count)
+    return images
+
+
+def marks(images):
+    return set(np.asarray(images)[:, 0, 0, 0].tolist())
+
+
+def tiny_splits(name="garments", *, num_labels, num_validation, seed, data_dir=None):
+    """Two classes, 40 images marked 0 to 39 to learn from and 20 marked 100 to 119 to test on."""
+    images, labels = marked_images(POOL, 0), np.arange(POOL) % 2
+    unlabelled, labelled, validation = split_indices(
+        labels, num_labels=num_labels, num_validation=num_validation, seed=seed
+    )
+    return Splits(
+        name=name,
+        class_names=("even", "odd"),
+        unlabelled=images[unlabelled],
+        labelled=Examples(images[labelled], labels[labelled]),
+        validation=Examples(images[validation], labels[validation]),
+        test=Examples(marked_images(HELD_OUT, 100), np.arange(HELD_OUT) % 2),
+        stand_in=True,
+    )
+
+
+class Answers:
+    """A classifier that tells even marks from odd ones, or says "even" to everything."""
+
+    output_shape = (None, 2)
+
+    def __init__(self, knows):
+        self.knows = knows
+
+    def __call__(self, images, training=False):
+        odd = np.asarray(images)[:, 0, 0, 0] % 2 * self.knows
+        return np.eye(2)[odd.astype(int)]
+
+
+class Fits(list):
+    """A record of all fits, which breaks off before the one numbered `stop_at`, as Ctrl-C does."""
+
+    stop_at = None
+
+    def fit(self, extractor, images, labels, *, arm, knows, unlabelled, seed, **settings):
+        if len(self) == self.stop_at:
+            self.stop_at = None
+            raise KeyboardInterrupt
+        self.append(
+            {"arm": arm, "num_labels": len(labels), "seed": seed, "settings": settings}
+            | {"extractor": extractor, "images": images, "unlabelled": unlabelled}
+        )
+        return Answers(knows)
+
+    def counts(self):
+        return collections.Counter((f["arm"], f["num_labels"], f["seed"]) for f in self)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Tiny images in place of any data set, and two quick arms that keep a record."""
+    fits = Fits()
+    arms = {
+        "knowing, well": Arm(
+            functools.partial(fits.fit, arm="knowing, well", knows=True), {"strength": 0.25}
+        ),
+        "guessing": Arm(
+            functools.partial(fits.fit, arm="guessing", knows=False),
+            {"blocks": (1, 2)},
+            pretext=False,
+        ),
+    }
+    monkeypatch.setattr(study, "ARMS", arms)
+    monkeypatch.setattr(study, "load_splits", tiny_splits)
+    return fits
+
+
+@pytest.fixture
+def pretrained(monkeypatch):
+    """Skip pretraining itself, of a network that loads fast; a record of what it was asked for."""
+    asked = []
+
+    def network(shape, seed):
+        images = keras.Input(shape)
+        initial = keras.initializers.GlorotUniform(seed=seed)
+        x = keras.layers.Flatten(name="block1")(images)
+        x = keras.layers.Dense(3, kernel_initializer=initial, name="block2")(x)
+        return keras.Model(images, keras.layers.ReLU(name="block3")(x))
+
+    def pretrain(extractor, images, **settings):
+        asked.append({"images": images, **settings})
+        return attach_head(extractor, len(settings["rotations"])), None
+
+    monkeypatch.setattr(study, "pretrain", pretrain)
+    monkeypatch.setattr(study, "rotation_accuracy", lambda *_, **__: 0.75)
+    monkeypatch.setitem(study.NETWORKS, "two_conv", network)
+    # Its search for garbage takes ten times as long as such a run.
+    monkeypatch.setattr(keras.backend, "clear_session", lambda: None)
+    return asked
+
+
+def quick(output, arms=("knowing, well", "guessing"), budgets=(2, 6), seeds=(0, 1), **settings):
+    settings = {"network": "two_conv", "pretrain_epochs": 1, "num_validation": 10} | settings
+    return run_study(arms, budgets, seeds, dataset="garments", output=output, verbose=0, **settings)
+
+
+def keys(table):
+    return [tuple(key) for key in table[["arm", "num_labels", "seed"]].itertuples(index=False)]
+
+
+def test_one_row_for_each_run(fits, pretrained, tmp_path):
+    table = quick(tmp_path)
+    assert list(table.columns) == COLUMNS
+    assert keys(table) == [
+        (arm, budget, seed)
+        for seed in (0, 1)
+        for budget in (2, 6)
+        for arm in ("knowing, well", "guessing")
+    ]
+    knowing, guessing = (table[table["arm"] == arm] for arm in ("knowing, well", "guessing"))
+    for name in ("test_accuracy", "validation_accuracy"):
+        assert set(knowing[name]) == {1.0}
+        assert set(guessing[name]) == {0.5}
+    assert knowing["pretext"].all()
+    assert not guessing["pretext"].any()
+    assert set(knowing["strength"]) == {0.25}
+    assert set(guessing["blocks"]) == {"1 2"}
+    assert guessing["strength"].isna().all()
+    assert set(table["dataset"]) == {"garments"}
+    assert set(table["num_unlabelled"]) == {POOL - 10}
+    assert set(table["rotations"]) == {"0 90 180 270"}
+    assert set(table["rotation_accuracy"]) == {0.75}
+    pd.testing.assert_frame_equal(table, read_study(tmp_path / "study.csv"))
+
+
+def test_one_network_for_each_seed_and_all_arms_get_it(fits, pretrained, tmp_path):
+    quick(tmp_path)
+    assert [asked["seed"] for asked in pretrained] == [0, 1]
+    of_seed = {
+        seed: [f["extractor"].get_weights()[0] for f in fits if f["seed"] == seed]
+        for seed in (0, 1)
+    }
+    for weights in of_seed.values():
+        assert len(weights) == 4
+        for other in weights:
+            np.testing.assert_array_equal(weights[0], other)
+    assert not np.array_equal(of_seed[0][0], of_seed[1][0])
+
+
+def test_no_test_or_validation_image_is_learnt_from(fits, pretrained, tmp_path):
+    quick(tmp_path, budgets=[6])
+    drawn = {seed: tiny_splits(num_labels=6, num_validation=10, seed=seed) for seed in (0, 1)}
+    for asked in pretrained:
+        held_out = marks(drawn[asked["seed"]].validation.images)
+        assert marks(asked["images"]) == set(range(POOL)) - held_out
+    for fit in fits:
+        splits = drawn[fit["seed"]]
+        assert marks(fit["images"]) == marks(splits.labelled.images)
+        assert marks(fit["unlabelled"]) == marks(splits.unlabelled)
+        assert fit["settings"]["num_classes"] == 2
+    assert marks(drawn[0].labelled.images) != marks(drawn[1].labelled.images)
+
+
+@pytest.mark.parametrize("stop_at", [0, 3, 4, 7])
+def test_a_stopped_study_goes_on_and_repeats_or_loses_nothing(fits, pretrained, tmp_path, stop_at):
+    fits.stop_at = stop_at
+    with pytest.raises(KeyboardInterrupt):
+        quick(tmp_path)
+    table = quick(tmp_path)
+    assert len(set(keys(table))) == len(table) == 8
+    assert set(fits.counts().values()) == {1}
+    assert len(fits) == 8
+    assert [asked["seed"] for asked in pretrained] == [0, 1]
+
+
+def test_a_finished_study_is_only_read(fits, pretrained, tmp_path):
+    first = quick(tmp_path)
+    written = (tmp_path / "study.csv").read_bytes()
+    pd.testing.assert_frame_equal(quick(tmp_path), first)
+    assert len(fits) == 8
+    assert (tmp_path / "study.csv").read_bytes() == written
+
+
+def test_only_what_is_asked_for_is_returned(fits, pretrained, tmp_path):
+    quick(tmp_path)
+    table = quick(tmp_path, arms=["guessing"], budgets=[6], seeds=[1])
+    assert keys(table) == [("guessing", 6, 1)]
+    table = quick(tmp_path, arms=["guessing"], budgets=[6], seeds=[2])
+    assert keys(table) == [("guessing", 6, 2)]
+    assert len(fits) == 9
+
+
+def test_another_pretraining_is_another_run(fits, pretrained, tmp_path):
+    one = {"arms": ["guessing"], "budgets": [6], "seeds": [0]}
+    quick(tmp_path, **one)
+    two = quick(tmp_path, **one, rotations=(0, 2))
+    assert set(two["rotations"]) == {"0 180"}
+    quick(tmp_path, **one, pretrain_epochs=2)
+    assert [asked["rotations"] for asked in pretrained] == [(0, 1, 2, 3), (0, 2), (0, 1, 2, 3)]
+    assert [asked["epochs"] for asked in pretrained] == [1, 1, 2]
+    assert len(read_study(tmp_path / "study.csv")) == 3
+
+
+def test_pretraining_and_an_arm_for_real(monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "load_splits", tiny_splits)
+    table = quick(tmp_path, ["raw pixels", "block 2 probe"], [6], [0], network="conv_blocks")
+    assert keys(table) == [("raw pixels", 6, 0), ("block 2 probe", 6, 0)]
+    assert table["pretext"].tolist() == [False, True]
+    assert table["blocks"].tolist()[1] == "2"
+    assert table["rotation_accuracy"].nunique() == 1
+    assert table["rotation_accuracy"].between(0, 1).all()
+    assert table["test_accuracy"].between(0, 1).all()
+
+
+def csv_text(fits, folder):
+    quick(folder, seeds=[0])
+    return (folder / "study.csv").read_text(encoding="utf-8")
+
+
+def test_a_torn_last_line_is_cut_off_and_its_run_done_again(fits, pretrained, tmp_path):
+    text = csv_text(fits, tmp_path)
+    path = tmp_path / "study.csv"
+    path.write_text(text[:-20], encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"study\.csv: cut off its torn last line"):
+        table = quick(tmp_path, seeds=[0])
+    assert len(table) == 4
+    assert sorted(fits.counts().values()) == [1, 1, 1, 2]
+    assert fits[-1]["arm"] == "guessing"
+    again = path.read_text(encoding="utf-8")
+    assert again.splitlines()[:-1] == text.splitlines()[:-1]
+    assert again.endswith("\n")
+
+
+@pytest.mark.filterwarnings("ignore:.*torn last line")
+def test_wherever_a_table_is_torn_its_whole_lines_remain(fits, pretrained, tmp_path):
+    text = csv_text(fits, tmp_path)
+    path = tmp_path / "study.csv"
+    whole = 1 + len(text.splitlines()[0])
+    for length in (*range(whole + 3), *range(whole + 3, len(text) + 1, 7), len(text)):
+        path.write_text(text[:length], encoding="utf-8")
+        table = read_study(path)
+        rows = text[:length].count("\n") - 1
+        assert (0 if table is None else len(table)) == max(rows, 0), f"torn after {length}"
+        if path.exists():
+            assert path.read_text(encoding="utf-8") == text[: text[:length].rindex("\n") + 1]
+
+
+def test_no_table_yet(tmp_path):
+    assert read_study(tmp_path / "study.csv") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"precision": "mixed_bfloat16"}, r"precision \['float32'\] instead of 'mixed_bfloat16'"),
+        ({"num_validation": 12}, r"num_validation \[.*10.*\] instead of 12"),
+    ],
+)
+@pytest.mark.parametrize("torn", [False, True])
+def test_table_of_another_study_is_refused_and_left_alone(
+    fits, pretrained, tmp_path, settings, message, torn
+):
+    text = csv_text(fits, tmp_path)
+    before = text.encode()[: -20 if torn else None]
+    (tmp_path / "study.csv").write_bytes(before)
+    with pytest.raises(ValueError, match=message):
+        quick(tmp_path, seeds=[0], **settings)
+    assert (tmp_path / "study.csv").read_bytes() == before
+    assert len(fits) == 4
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,b\n1,2\n", b"a,b\n1,", b"arm\nplain\n", b"no table at all"]
+)
+def test_other_files_are_refused_and_left_alone(fits, pretrained, tmp_path, content):
+    (tmp_path / "study.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="output must hold no table of another study"):
+        quick(tmp_path)
+    assert (tmp_path / "study.csv").read_bytes() == content
+    assert fits == []
+
+
+def test_a_network_pretrained_on_other_data_is_not_taken_over(fits, pretrained, tmp_path):
+    """Stopped after pretraining and before the first row, then asked for other images."""
+    fits.stop_at = 0
+    with pytest.raises(KeyboardInterrupt):
+        quick(tmp_path, budgets=[6], seeds=[0])
+    table = quick(tmp_path, budgets=[6], seeds=[0], num_validation=20)
+    assert set(table["num_unlabelled"]) == {POOL - 20}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"arms": ["guessing", "praying"]}, r"arms must be of 'knowing, well', 'guessing'; .*pray"),
+        ({"arms": []}, "arms must be of 'knowing, well', 'guessing'"),
+        ({"network": "resnet"}, r"network must be of 'conv_blocks', .*got \['resnet'\]"),
+        ({"pretrain_epochs": 0}, "pretrain_epochs must be a whole number of at least 1, got 0"),
+        ({"budgets": [1]}, "num_labels must be at least 2, one for each class, got 1"),
+        ({"budgets": [31]}, r"num_labels \+ num_validation must be at most 38 .* got 31 \+ 10"),
+        ({"rotations": (0, 7)}, r"rotations must be two or more .* got \(0, 7\)"),
+        ({"seeds": []}, "seeds must"),
+        ({"budgets": []}, "budgets must"),
+    ],
+)
+def test_wrong_settings(fits, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        quick(tmp_path, **settings)
+    assert fits == []
+
+
+def rows(arm, budget, accuracies, *, validation, pretext=False, first_seed=0):
+    return [
+        {"arm": arm, "num_labels": budget, "seed": seed, "pretext": pretext}
+        | {"network": "conv_blocks", "pretrain_epochs": 10, "rotations": "0 90 180 270"}
+        | {"validation_accuracy": validation, "test_accuracy": accuracy}
+        for seed, accuracy in enumerate(accuracies, start=first_seed)
+    ]
+
+
+def hand_made():
+    return pd.DataFrame(
+        [
+            *rows("plain", 10, [0.5, 0.6, 0.7], validation=0.6),
+            *rows("flashy", 10, [0.9, 0.9, 0.9], validation=0.5),
+            *rows("once", 10, [0.8], validation=0.99),
+            *rows("pretrained", 10, [0.8, 0.9, 0.1], validation=1, pretext=True, first_seed=1),
+            *rows("plain", 50, [0.6, 0.8], validation=0.6),
+            *rows("flashy", 50, [0.7, 0.7], validation=0.7),
+        ]
+    )
+
+
+def summary(table, **settings):
+    return summarise_study(table, **settings).set_index(["num_labels", "arm"])
+
+
+def test_means_and_intervals_by_hand():
+    table = summary(hand_made())
+    assert table.loc[(10, "plain"), "mean"] == pytest.approx(60)
+    # Standard deviation 10, three runs, Student's t of 4.303 for two degrees of freedom.
+    assert table.loc[(10, "plain"), "ci95"] == pytest.approx(4.3027 * 10 / 3**0.5, rel=1e-4)
+    assert table.loc[(10, "pretrained"), "mean"] == pytest.approx(60)
+    assert table.loc[(10, "pretrained"), "runs"] == 3
+    assert table.loc[(10, "flashy"), "ci95"] == pytest.approx(0, abs=1e-9)
+    # Two runs 20 apart: standard deviation 20 / √2, t of 12.706 for one degree of freedom.
+    assert table.loc[(50, "plain"), "ci95"] == pytest.approx(12.7062 * 10, rel=1e-4)
+
+
+def test_one_run_has_no_interval():
+    once = summary(hand_made()).loc[(10, "once")]
+    assert once["mean"] == pytest.approx(80)
+    assert once["runs"] == 1
+    assert np.isnan(once["ci95"])
+
+
+def test_baseline_is_chosen_on_validation_images_at_each_budget():
+    """Not by test accuracy, and not from an arm that ran few of the seeds."""
+    table = summary(hand_made())
+    assert set(table.loc[10, "baseline"]) == {"plain"}
+    assert set(table.loc[50, "baseline"]) == {"flashy"}
+
+
+def test_gain_is_paired_over_the_seeds_that_both_ran():
+    table = summary(hand_made())
+    # Seeds 1 and 2: 0.8 and 0.9 against 0.6 and 0.7.
+    assert table.loc[(10, "pretrained"), "gain"] == pytest.approx(20)
+    assert table.loc[(10, "pretrained"), "gain_ci95"] == pytest.approx(0, abs=1e-9)
+    assert table.loc[(10, "plain"), "gain"] == pytest.approx(0)
+    assert table.loc[(10, "flashy"), "gain"] == pytest.approx(30)
+    assert table.loc[(10, "flashy"), "gain_ci95"] == pytest.approx(4.3027 * 10 / 3**0.5, rel=1e-4)
+    assert table.loc[(50, "plain"), "gain"] == pytest.approx(0)
+    assert table.loc[(50, "plain"), "gain_ci95"] == pytest.approx(127.062, rel=1e-4)
+
+
+def test_order_of_rows_is_without_meaning():
+    shuffled = hand_made().sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(summary(shuffled), summary(hand_made()))
+
+
+def test_baseline_by_name():
+    table = summary(hand_made(), baseline="flashy")
+    assert set(table["baseline"]) == {"flashy"}
+    assert table.loc[(10, "plain"), "gain"] == pytest.approx(-30)
+
+
+def test_no_common_seed_no_gain():
+    some = [
+        *rows("a", 10, [0.5], validation=0.5),
+        *rows("b", 10, [0.6], validation=0, first_seed=1),
+    ]
+    table = summary(pd.DataFrame(some), baseline="a")
+    assert np.isnan(table.loc[(10, "b"), "gain"])
+    assert table.loc[(10, "b"), "mean"] == pytest.approx(60)
+
+
+def test_nothing_to_summarise():
+    for nothing in (None, hand_made()[:0]):
+        with pytest.raises(ValueError, match="table must hold at least one run, got none"):
+            summarise_study(nothing)
+    with pytest.raises(ValueError, match="baseline must be an arm of the table, got 'x'"):
+        summarise_study(hand_made(), baseline="x")
+
+
+def test_no_gain_where_no_arm_did_without_the_pretext():
+    summary = summarise_study(hand_made()[lambda table: table["pretext"]])
+    assert summary[["baseline", "gain", "gain_ci95"]].isna().all(axis=None)
+    assert summary["mean"].notna().all()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Stand in for the study itself, and keep what the command line made of its options."""
+    seen = []
+
+    def record(**options):
+        seen.append(options)
+        return hand_made()
+
+    monkeypatch.setattr(study, "run_study", record)
+    return seen
+
+
+def test_options_reach_the_study(calls, capsys, tmp_path):
+    options = "--budgets 10 50 --seed 3 --num-seeds 2 --dataset mnist --network nin4 --data-dir d"
+    options += " --pretrain-epochs 7 --rotations 0 180 --validation 500 --precision mixed_bfloat16"
+    arms = ["--arms", "raw pixels", "fine-tuned"]
+    assert main(["study", *arms, *options.split(), "--output", str(tmp_path)]) == 0
+    (call,) = calls
+    assert call["arms"] == ["raw pixels", "fine-tuned"]
+    assert call["budgets"] == [10, 50]
+    assert list(call["seeds"]) == [3, 4]
+    assert list(call["rotations"]) == [0, 2]
+    assert (call["dataset"], call["network"], call["data_dir"]) == ("mnist", "nin4", "d")
+    assert (call["pretrain_epochs"], call["num_validation"]) == (7, 500)
+    assert call["precision"] == "mixed_bfloat16"
+    printed = capsys.readouterr().out
+    assert "10 pretrained 60.0 108.3 3 plain 20.0 0.0" in " ".join(printed.split())
+    assert str(tmp_path / "study.csv") in printed
+
+
+def test_defaults_are_those_of_the_function(calls):
+    assert main(["study"]) == 0
+    (call,) = calls
+    assert "arms" not in call
+    assert tuple(call["budgets"]) == study.BUDGETS
+    assert list(call["seeds"]) == [0, 1, 2, 3, 4]
+    assert tuple(call["rotations"]) == (0, 1, 2, 3)
+    assert (call["dataset"], call["network"]) == ("fashion_mnist", "conv_blocks")
+    assert (call["num_validation"], call["output"]) == (10_000, "study")
+
+
+def test_the_whole_command_prints_its_table(fits, pretrained, capsys, tmp_path):
+    options = "--budgets 2 6 --num-seeds 2 --network two_conv --validation 10 --dataset garments"
+    arms = ["--arms", "knowing, well", "guessing"]
+    for _ in range(2):  # the second time, everything is there already
+        assert main(["study", *arms, *options.split(), "--output", str(tmp_path)]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        for budget in (2, 6):
+            assert f"{budget} knowing, well 100.0 0.0 2 guessing 50.0 0.0" in printed
+            assert f"{budget} guessing 50.0 0.0 2 guessing 0.0 0.0" in printed
+    assert len(fits) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--arms", "praying"], "arms must be of 'knowing, well', 'guessing'; got ['praying']"),
+        (["--network", "resnet"], "network must be of 'conv_blocks'"),
+        (["--budgets", "1"], "num_labels must be at least 2, one for each class, got 1"),
+        (["--budgets", "500"], "num_labels + num_validation must be at most 38"),
+        (["--rotations", "90"], "rotations must be two or more different ones"),
+        (["--budgets", "6", "500"], "budgets must be at most 28, so that some images stay"),
+        (["--baseline", "praying"], "--baseline must be one of ('without pretext', 'guessing')"),
+    ],
+)
+def test_errors_are_one_line(fits, capsys, tmp_path, options, message):
+    base = "--budgets 6 --num-seeds 1 --network two_conv --validation 10 --dataset garments"
+    base = ["study", *base.split(), "--arms", "guessing", "--output", str(tmp_path)]
+    assert main([*base, *options]) == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("rotnet_keras:")]
+    assert line.startswith(f"rotnet_keras: {message}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--rotations", "0", "45"], ["--num-seeds", "0"], ["--budgets", "few"], ["--no-such-option"]],
+)
+def test_options_that_cannot_be_read(calls, capsys, options):
+    with pytest.raises(SystemExit) as stop:
+        main(["study", *options])
+    assert stop.value.code == 2
+    assert "usage: python -m rotnet_keras study" in capsys.readouterr().err
+    assert calls == []
+
+
+def test_interrupt_says_how_to_go_on(fits, pretrained, capsys, tmp_path):
+    fits.stop_at = 1
+    options = "--budgets 6 --num-seeds 2 --network two_conv --validation 10 --arms guessing"
+    command = ["study", *options.split(), "--output", str(tmp_path)]
+    assert main(command) == 130
+    assert "start it again" in capsys.readouterr().err
+    assert main(command) == 0
+    assert len(fits) == 2
+
+
+def test_help_explains_each_option():
+    command = [sys.executable, "-m", "rotnet_keras", "study", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for option in ("--arms", "--budgets", "--num-seeds", "--rotations", "--baseline", "--output"):
+        assert option in text
+    assert "goes on where it was stopped" in " ".join(text.split())
+
+
+def test_key_columns_tell_runs_apart():
+    assert set(KEY) <= set(COLUMNS)
+    assert len(set(COLUMNS)) == len(COLUMNS)
