@@ -37,8 +37,9 @@ def fit_few_labels(
     """Make the best classifier that few labelled and many unlabelled images allow.
 
     Four steps: pretrain a network on rotations; where there are very few labels, spread them over a
-    graph of pretrained features and take the surer half; self-train the network; average it with
-    a linear probe of its middle blocks and even out the classes.
+    graph of pretrained features and take the surer half; self-train the network; average what it
+    says about slightly moved and mirrored views with linear probes of its own middle blocks and
+    of the pretrained ones, and even out the classes.
 
     Args:
         images: `(N, S, S, C)` array of pixels 0..255.
@@ -91,10 +92,10 @@ def fit_few_labels(
         seed=seed,
         verbose=verbose,
     )
-    trained = remove_head(network)
-    probe = linear_probe(trained, images, labels, unlabelled=everything, num_classes=num_classes)
+    shared = {"unlabelled": everything, "num_classes": num_classes, "shifted": True}
+    probes = [linear_probe(x, images, labels, **shared) for x in (remove_head(network), extractor)]
     shares = np.bincount(labels, minlength=num_classes) / len(labels)
-    return _average(network, probe, shares, everything[:NUM_IN_GRAPH])
+    return _evened([_over_views(network), *probes], shares, everything[:NUM_IN_GRAPH])
 
 
 def _pretrained(images, epochs, precision, seed, verbose):
@@ -121,12 +122,23 @@ def _guess(extractor, images, labels, seed):
     return spread_labels(features, known, keep=0.5, seed=seed)
 
 
-def _average(network, probe, shares, images):
-    """Mean of the probabilities of network, mirrored network and probe, classes evened out."""
+def _over_views(network):
+    """Mean probabilities over an image and its mirror image, each also a pixel off its place."""
+    layers = keras.layers
     pixels = keras.Input(network.input_shape[1:], name="images")
-    logits = [network(pixels), network(ops.flip(pixels, axis=2)), probe(pixels)]
-    weights = (0.25, 0.25, 0.5)
-    mean = sum(weight * ops.softmax(x) for weight, x in zip(weights, logits, strict=True))
+    wide = layers.ZeroPadding2D(1)(pixels)
+    offsets = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2)]
+    views = [layers.Cropping2D(((y, 2 - y), (x, 2 - x)))(wide) for y, x in offsets]
+    views += [ops.flip(view, axis=2) for view in views]
+    answers = layers.Average()([ops.softmax(network(view)) for view in views])
+    return keras.Model(pixels, ops.log(answers + 1e-6), name="over_views")
+
+
+def _evened(classifiers, shares, images):
+    """Mean probabilities of classifiers, their classes brought to given shares on images."""
+    pixels = keras.Input(classifiers[0].input_shape[1:], name="images")
+    named = [keras.Model(m.input, m.output, name=f"part{i}") for i, m in enumerate(classifiers)]
+    mean = keras.layers.Average()([ops.softmax(model(pixels)) for model in named])
     scores = ops.log(mean + 1e-6)
     offsets = balancing_offsets(extract_features(keras.Model(pixels, scores), images), shares)
     evened = keras.layers.Rescaling(1.0, offset=offsets.tolist(), name="even_classes")(scores)

@@ -73,6 +73,7 @@ def linear_probe(
     unlabelled=None,
     num_classes=None,
     strength=0.03,
+    shifted=False,
     grid=4,
     mirror=True,
 ):
@@ -87,6 +88,7 @@ def linear_probe(
         unlabelled: more images, which tell how much each feature varies.
         num_classes: default: the highest label and one.
         strength: inverse weight of the L2 penalty, scikit-learn's `C`, on standardised features.
+        shifted: learn from each image also moved by a pixel to each of four sides.
         grid: as in `block_features`.
         mirror: as in `block_features`.
 
@@ -107,6 +109,9 @@ def linear_probe(
         features = copy_model(extractor)
     else:
         features = block_features(extractor, blocks, grid=grid, mirror=mirror)
+    if shifted:
+        images, labels = _with_shifts(images), np.tile(labels, 5)
+        strength = strength / 5
     x = extract_features(features, images)
     reference = x
     if unlabelled is not None:
@@ -313,6 +318,14 @@ def _fit_linear(features, labels, reference, strength):
     if weights.shape[1] == 1:  # two classes: scikit-learn keeps only the logit of the second
         weights, biases = np.hstack([0 * weights, weights]), np.append(0 * biases, biases)
     return weights, biases
+
+
+def _with_shifts(images):
+    """The images, then all of them a pixel up, down, left and right, their edges repeated."""
+    height, width = images.shape[1:3]
+    wide = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    offsets = [(1, 1), (2, 1), (0, 1), (1, 2), (1, 0)]
+    return np.concatenate([wide[:, y : y + height, x : x + width] for y, x in offsets])
 
 
 def _with_linear_head(features, head, num_classes):

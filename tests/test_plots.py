@@ -3,11 +3,13 @@ import shutil
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from rotnet_keras import (
     draw_model,
     plot_accuracies,
+    plot_budgets,
     plot_confusion,
     plot_history,
     plot_map,
@@ -95,3 +97,24 @@ def test_without_graphviz_the_model_becomes_text(extractor, tmp_path, monkeypatc
     for layer in extractor.layers:
         assert layer.name in text
     assert not (tmp_path / "model.png").exists()
+
+
+def test_budgets_are_drawn_with_intervals_and_best_arm_first():
+    summary = pd.DataFrame(
+        {
+            "arm": ["low", "high", "low", "high"],
+            "num_labels": [100, 100, 10, 10],
+            "mean": [60.0, 80.0, 50.0, 45.0],
+            "ci95": [1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    ax = plot_budgets(summary, published={"elsewhere": {100: 70.0}})
+    assert ax.get_legend_handles_labels()[1] == ["elsewhere", "high", "low"]
+    high, low = ax.containers
+    np.testing.assert_array_equal(high[0].get_xydata(), [[10, 45], [100, 80]])
+    np.testing.assert_array_equal(low[0].get_xydata(), [[10, 50], [100, 60]])
+    (segments,) = high[2]
+    tops = [segment[1, 1] for segment in segments.get_segments()]
+    np.testing.assert_array_equal(tops, [49, 82])
+    assert ax.get_xscale() == "log"
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "100"]

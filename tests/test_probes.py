@@ -149,6 +149,25 @@ def test_unlabelled_images_tell_how_much_a_feature_varies():
     assert weights(many) == pytest.approx(1 / 100, rel=1e-3)
 
 
+def test_a_shifted_probe_also_learns_from_the_image_beside_its_place():
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1), "uint8")
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    moved = [images]
+    for axis, index in ((1, 0), (1, -1), (2, 0), (2, -1)):  # towards each side, the edge repeated
+        edge = np.take(images, [index], axis=axis)
+        rest = np.delete(images, -1 if index == 0 else 0, axis=axis)
+        parts = (edge, rest) if index == 0 else (rest, edge)
+        moved.append(np.concatenate(parts, axis=axis))
+    pixels = keras.Input((4, 4, 1))
+    flat = keras.Model(pixels, keras.layers.Flatten()(pixels))
+    same = {"blocks": "output", "unlabelled": images}
+    five = linear_probe(flat, np.concatenate(moved), np.tile(labels, 5), strength=0.2, **same)
+    one = linear_probe(flat, images, labels, strength=1.0, shifted=True, **same)
+    np.testing.assert_allclose(
+        extract_features(one, images), extract_features(five, images), atol=1e-3
+    )
+
+
 def test_constant_features_do_no_harm():
     black = np.zeros((6, 12, 12, 1), "uint8")
     probe = pixel_probe(black, np.arange(6) % 3)
