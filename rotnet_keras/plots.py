@@ -148,7 +148,7 @@ def plot_budgets(summary, *, published=None, ax=None):
         >>> summary = {"arm": ["a", "a"], "num_labels": [10, 100], "mean": [50, 60], "ci95": [2, 1]}
         >>> ax = plot_budgets(pd.DataFrame(summary), published={"other": {100: 55.0}})
         >>> ax.get_xscale(), ax.get_legend_handles_labels()[1]
-        ('log', ['a', 'other'])
+        ('log', ['other', 'a'])
     """
     ax = ax or _new_axes(figsize=(9, 6))
     last = summary.sort_values("num_labels").groupby("arm")["mean"].last()
