@@ -15,8 +15,7 @@ import numpy as np
 
 from rotnet_keras._checks import check_every_class
 from rotnet_keras.augmentation import gentle_augmentation
-from rotnet_keras.evaluation import extract_features
-from rotnet_keras.few_labels import NUM_IN_GRAPH, fit_few_labels
+from rotnet_keras.few_labels import NUM_IN_GRAPH, fit_few_labels, guess_labels
 from rotnet_keras.models import (
     attach_head,
     cast_model,
@@ -26,13 +25,7 @@ from rotnet_keras.models import (
     reinitialise,
     unfreeze,
 )
-from rotnet_keras.probes import (
-    block_features,
-    linear_probe,
-    nearest_neighbours,
-    pixel_probe,
-    spread_labels,
-)
+from rotnet_keras.probes import linear_probe, nearest_neighbours, pixel_probe
 from rotnet_keras.semi_supervised import train_jointly
 from rotnet_keras.training import endless_batches, optimise
 
@@ -118,10 +111,7 @@ def spread_probe(
     """Labels spread over a graph of unlabelled images; a linear probe carries them to new ones."""
     images, labels, num_classes = check_every_class(images, labels, num_classes)
     everything = np.concatenate([images, unlabelled])[:NUM_IN_GRAPH]
-    known = np.full(len(everything), -1)
-    known[: len(labels)] = labels
-    features = extract_features(block_features(extractor), everything)
-    spread = spread_labels(features, known, keep=0.5, seed=seed)
+    spread = guess_labels(extractor, everything, labels, seed=seed)
     sure = spread >= 0
     return linear_probe(
         extractor, everything[sure], spread[sure], num_classes=num_classes, strength=strength

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+from scipy import stats
 from sklearn import metrics
 
 from rotnet_keras._checks import check_count, check_examples, check_images
@@ -145,6 +146,13 @@ def umap_map(features, *, seed=0, **settings):
         raise ValueError(f"features must be finite, (N, D) with N at least 4, got {features.shape}")
     settings = {"n_neighbors": min(15, len(features) - 1), "n_jobs": 1} | settings
     return umap.UMAP(random_state=seed, **settings).fit_transform(features)
+
+
+def ci95(values):
+    """Half the width of the 95% interval of a mean, by Student's t; NaN for a single value."""
+    if len(values) < 2:
+        return np.nan
+    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
 
 
 def _outputs(model, batch):

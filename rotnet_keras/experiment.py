@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 import time
@@ -14,12 +13,13 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy import stats
 from tqdm.auto import tqdm
 
+from rotnet_keras._files import replace_text
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import (
     accuracy,
+    ci95,
     confusion,
     extract_features,
     rotation_accuracy,
@@ -128,7 +128,7 @@ def run_experiment(
         _draw_pictures(output, splits, models, rotation_history, runs, points, quick)
     results = {"seed": seed, "quick": quick, "num_unlabelled": len(images)}
     results |= _figures(splits, models, runs) | {"seconds": seconds, "versions": _versions()}
-    _write_json(output / "results.json", results)
+    replace_text(output / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
 
@@ -282,16 +282,10 @@ def summarise(results):
         figures[f"gain, {budget}"] = [tuned - scratch for tuned, scratch in pairs]
     blog = BLOG | {"gain": BLOG["fine_tuned"] - BLOG["scratch"]}
     rows = {
-        name: {"blog": blog[name.split(",")[0]], "mean": np.mean(values), "ci95": _ci95(values)}
+        name: {"blog": blog[name.split(",")[0]], "mean": np.mean(values), "ci95": ci95(values)}
         for name, values in figures.items()
     }
     return (100 * pd.DataFrame.from_dict(rows, orient="index")).assign(runs=len(results))
-
-
-def _ci95(values):
-    if len(values) < 2:
-        return np.nan
-    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
 
 
 @contextlib.contextmanager
@@ -327,10 +321,3 @@ def _versions():
     packages = ("rotnet-keras", "tensorflow", "keras", "tensorflow-datasets", "umap-learn", "numpy")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {"python": platform.python_version()} | versions
-
-
-def _write_json(path, content):
-    """Write beside and rename: a reader never meets half a file."""
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)

@@ -79,7 +79,7 @@ def fit_few_labels(
         extractor = _pretrained(everything, pretrain_epochs, precision, seed, verbose)
     guesses = None
     if len(labels) < guess_below * num_classes and unlabelled is not None:
-        guesses = _guess(extractor, everything[:NUM_IN_GRAPH], labels, seed)
+        guesses = guess_labels(extractor, everything[:NUM_IN_GRAPH], labels, seed=seed)
     network = self_train(
         extractor,
         images,
@@ -114,7 +114,7 @@ def _pretrained(images, epochs, precision, seed, verbose):
     return remove_head(model)
 
 
-def _guess(extractor, images, labels, seed):
+def guess_labels(extractor, images, labels, *, seed=0):
     """Classes spread from the first images, which have the labels, and -1 where unsure."""
     known = np.full(len(images), -1)
     known[: len(labels)] = labels

@@ -14,14 +14,14 @@ import warnings
 import keras
 import numpy as np
 import pandas as pd
-from scipy import stats
 from tqdm.auto import tqdm
 
 from rotnet_keras._checks import check_count
+from rotnet_keras._files import replace_text
 from rotnet_keras.arms import ARMS
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.datasets import load_splits
-from rotnet_keras.evaluation import accuracy, rotation_accuracy
+from rotnet_keras.evaluation import accuracy, ci95, rotation_accuracy
 from rotnet_keras.models import (
     block_names,
     conv_blocks_extractor,
@@ -190,13 +190,6 @@ def summarise_study(table, *, baseline=WITHOUT_PRETEXT):
     return pd.DataFrame(rows)
 
 
-def ci95(values):
-    """Half the width of the 95% interval of a mean, by Student's t; NaN for a single value."""
-    if len(values) < 2:
-        return np.nan
-    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-
-
 def read_study(path, **same):
     """Read a table that `run_study` writes; a last line that a kill tore is cut off, and said.
 
@@ -232,7 +225,7 @@ def read_study(path, **same):
             )
     if whole != text:
         warnings.warn(f"{path}: cut off its torn last line; that run is done again", stacklevel=2)
-        _replace(path, whole)
+        replace_text(path, whole)
     return table
 
 
@@ -287,7 +280,7 @@ def _pretrained(splits, run, rotations, folder):
         known = {"pretrain_seconds": seconds, "rotation_accuracy": round(told, 5)}
         remove_head(model).save(path)
         # Written last: the network that it describes is complete.
-        _replace(facts, json.dumps(known | {"num_unlabelled": len(images)}) + "\n")
+        replace_text(facts, json.dumps(known | {"num_unlabelled": len(images)}) + "\n")
     return keras.models.load_model(path), json.loads(facts.read_text(encoding="utf-8"))
 
 
@@ -360,13 +353,6 @@ def _line(values):
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(values)
     return line.getvalue()
-
-
-def _replace(path, text):
-    """Write beside and rename: a reader never meets half a file."""
-    beside = path.with_suffix(".tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
 
 
 def _check_names(argument, names, known):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from rotnet_keras._checks import check_count, check_examples
 from rotnet_keras.models import attach_head, cast_model, freeze, reinitialise, unfreeze
-from rotnet_keras.rotation import rotation_dataset
+from rotnet_keras.rotation import ROTATIONS, rotation_dataset
 
 
 def pretrain(
@@ -25,7 +25,7 @@ def pretrain(
     batch_size=64,
     learning_rate=3e-3,
     all_rotations=True,
-    rotations=(0, 1, 2, 3),
+    rotations=ROTATIONS,
     augment=None,
     precision="float32",
     seed=0,
