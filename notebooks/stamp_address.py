@@ -1,4 +1,4 @@
-"""Copy the repository's address from setup.cfg into all badges and install cells.
+"""Copy the repository's address from setup.cfg into all badges, install cells and links to tables.
 
 python notebooks/stamp_address.py          writes it
 python notebooks/stamp_address.py --check  says which files differ, and exits with 1 if any does
@@ -11,10 +11,11 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# An owner/name behind the badge's or the install cell's fixed part.
+# An owner/name behind the fixed part of a badge, an install cell or a link to a file.
 ADDRESS = re.compile(
-    r"(?P<before>colab\.research\.google\.com/github/|git\+https://github\.com/)"
-    r"[\w.-]+/[\w.-]+?(?=/blob/|[\"'\\\s@]|\.git\b)"
+    r"(?P<before>colab\.research\.google\.com/github/|git\+https://github\.com/"
+    r"|raw\.githubusercontent\.com/)"
+    r"[\w.-]+/[\w.-]+?(?=/blob/|/main/|[\"'\\\s@]|\.git\b)"
 )
 
 

@@ -31,7 +31,7 @@ def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed
 
 
 def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
-    """Shift images twice as far and erase a rectangle of each, for self-training.
+    """Shift twice as far, tilt, stretch and erase a rectangle of each image, for self-training.
 
     Args:
         mirror: as in `gentle_augmentation`.
@@ -39,18 +39,25 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
         seed: of the draws.
 
     Returns:
-        As `gentle_augmentation`. A rectangle of 2 to 25 percent of each image is black, beside what
-        the shift made black.
+        As `gentle_augmentation`. Images are tilted by up to 15 degrees and stretched or shrunk by
+        up to 12 percent; a rectangle of 2 to 25 percent of each is black, beside what these moves
+        made black.
 
     Example:
         >>> strong_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape
         TensorShape([5, 28, 28, 1])
 
     Reference: strong augmentation is section 2.3 of FixMatch, https://arxiv.org/abs/2001.07685;
-    erasing alone stands in for its list of colour changes, which grey images do not have.
+    without its list of colour changes, which grey images do not have.
     """
+    layers = keras.layers
     gentle = gentle_augmentation(shift=4 / 28, mirror=mirror, fill_mode=fill_mode, seed=seed)
-    erased = keras.layers.RandomErasing(
-        factor=(1.0, 1.0), scale=(0.02, 0.25), fill_value=0, value_range=(0, 255), seed=seed + 2
+    edges = {"fill_mode": fill_mode, "interpolation": "nearest"}
+    bent = [
+        layers.RandomRotation(15 / 360, seed=seed + 2, **edges),
+        layers.RandomZoom((-0.12, 0.12), (-0.12, 0.12), seed=seed + 3, **edges),
+    ]
+    erased = layers.RandomErasing(
+        factor=(1.0, 1.0), scale=(0.02, 0.25), fill_value=0, value_range=(0, 255), seed=seed + 4
     )
-    return keras.layers.Pipeline([*gentle.layers, erased])
+    return layers.Pipeline([*bent, *gentle.layers, erased])

@@ -38,8 +38,8 @@ def fit_few_labels(
 
     Four steps: pretrain a network on rotations; where there are very few labels, spread them over a
     graph of pretrained features and take the surer half; self-train the network; average what it
-    says about slightly moved and mirrored views with linear probes of its own middle blocks and
-    of the pretrained ones, and even out the classes.
+    says about an image and its mirror image with linear probes of its own middle blocks and of the
+    pretrained ones. Where labels were spread, the classes are evened out at last.
 
     Args:
         images: `(N, S, S, C)` array of pixels 0..255.
@@ -94,8 +94,11 @@ def fit_few_labels(
     )
     shared = {"unlabelled": everything, "num_classes": num_classes, "shifted": True}
     probes = [linear_probe(x, images, labels, **shared) for x in (remove_head(network), extractor)]
+    classifier = _averaged([_with_mirror(network), *probes])
+    if guesses is None:
+        return classifier
     shares = np.bincount(labels, minlength=num_classes) / len(labels)
-    return _evened([_over_views(network), *probes], shares, everything[:NUM_IN_GRAPH])
+    return _evened(classifier, shares, everything[-NUM_IN_GRAPH:])
 
 
 def _pretrained(images, epochs, precision, seed, verbose):
@@ -122,24 +125,26 @@ def guess_labels(extractor, images, labels, *, seed=0):
     return spread_labels(features, known, keep=0.5, seed=seed)
 
 
-def _over_views(network):
-    """Mean probabilities over an image and its mirror image, each also a pixel off its place."""
-    layers = keras.layers
+def _with_mirror(network):
+    """Mean probabilities over an image and its mirror image."""
     pixels = keras.Input(network.input_shape[1:], name="images")
-    wide = layers.ZeroPadding2D(1)(pixels)
-    offsets = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2)]
-    views = [layers.Cropping2D(((y, 2 - y), (x, 2 - x)))(wide) for y, x in offsets]
-    views += [ops.flip(view, axis=2) for view in views]
-    answers = layers.Average()([ops.softmax(network(view)) for view in views])
-    return keras.Model(pixels, ops.log(answers + 1e-6), name="over_views")
+    answers = [ops.softmax(network(view)) for view in (pixels, ops.flip(pixels, axis=2))]
+    answers = keras.layers.Average()(answers)
+    return keras.Model(pixels, ops.log(answers + 1e-6), name="with_mirror")
 
 
-def _evened(classifiers, shares, images):
-    """Mean probabilities of classifiers, their classes brought to given shares on images."""
+def _averaged(classifiers):
+    """Logarithms of the mean probabilities of classifiers."""
     pixels = keras.Input(classifiers[0].input_shape[1:], name="images")
     named = [keras.Model(m.input, m.output, name=f"part{i}") for i, m in enumerate(classifiers)]
     mean = keras.layers.Average()([ops.softmax(model(pixels)) for model in named])
-    scores = ops.log(mean + 1e-6)
-    offsets = balancing_offsets(extract_features(keras.Model(pixels, scores), images), shares)
-    evened = keras.layers.Rescaling(1.0, offset=offsets.tolist(), name="even_classes")(scores)
-    return keras.Model(pixels, ops.log_softmax(evened), name="few_labels")
+    return keras.Model(pixels, ops.log(mean + 1e-6), name="few_labels")
+
+
+def _evened(classifier, shares, images):
+    """The classifier, its classes brought to given shares on images."""
+    offsets = balancing_offsets(extract_features(classifier, images), shares)
+    layer = keras.layers.Rescaling(1.0, offset=offsets.tolist(), name="even_classes")
+    return keras.Model(
+        classifier.input, ops.log_softmax(layer(classifier.output)), name="few_labels"
+    )

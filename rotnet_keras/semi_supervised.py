@@ -106,7 +106,7 @@ def self_train(
     batch_size=64,
     unlabelled_ratio=3,
     threshold=0.9,
-    learning_rate=2e-3,
+    learning_rate=5e-3,
     precision="float32",
     seed=0,
     verbose=0,

@@ -85,3 +85,11 @@ def test_strong_augmentation_erases_a_rectangle_of_each_image():
 def test_strong_augmentation_erases_no_more_than_a_quarter():
     changed = np.asarray(strong_augmentation(fill_mode="nearest")(white()))
     assert np.mean(changed == 0, axis=(1, 2, 3)).max() <= 0.25
+
+
+@pytest.mark.parametrize(("kind", "tilted"), [(gentle_augmentation, 0), (strong_augmentation, 1)])
+def test_only_strong_augmentation_tilts(kind, tilted):
+    lines = np.zeros((100, 29, 29, 1), "uint8")
+    lines[:, 14] = 255
+    heights = [len(set(np.nonzero(image)[0])) for image in np.asarray(kind()(lines))]
+    assert np.median(np.array(heights) > 1) == tilted  # a level line lies in one row

@@ -34,11 +34,20 @@ def without_graphlearning(monkeypatch):
     monkeypatch.setitem(sys.modules, "graphlearning", None)
 
 
-def test_classes_come_out_as_often_as_among_the_labels(classifier):
+def test_where_labels_were_guessed_classes_come_out_as_often_as_among_the_labels(extractor):
+    pytest.importorskip("graphlearning")
+    options = QUICK | {"guess_below": 5}
+    classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
     scores = extract_features(classifier, np.concatenate([IMAGES, UNLABELLED]))
     assert scores.shape == (60, 3)
     counts = np.bincount(scores.argmax(axis=1), minlength=3)
     np.testing.assert_allclose(counts, [10, 20, 30], atol=2)
+
+
+def test_where_none_were_guessed_classes_come_out_as_they_are(classifier):
+    """Random images look alike to a network of two updates: it finds nearly one class in all."""
+    answers = extract_features(classifier, UNLABELLED).argmax(axis=1)
+    assert np.bincount(answers, minlength=3).max() > 40
 
 
 def test_mirror_image_gets_the_same_answer_from_the_network_and_the_probe(classifier):
