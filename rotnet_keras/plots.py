@@ -136,8 +136,8 @@ def plot_budgets(summary, *, published=None, ax=None):
     """Draw accuracy against the number of labels, one line an arm, with 95% intervals.
 
     Args:
-        summary: table of `summarise_study`, one row for each arm and number of labels; arms that
-            do not use the pretext task should not be mixed with several networks.
+        summary: table of `summarise_study`, of one network and pretraining. Arms that do without
+            the pretext task, if it says which, get dashed lines.
         published: `{name: {num_labels: percent}}` of figures from elsewhere, drawn as crosses.
         ax: axes to draw on; None makes a figure.
 
@@ -156,16 +156,20 @@ def plot_budgets(summary, *, published=None, ax=None):
     for number, arm in enumerate(last.sort_values(ascending=False).index):
         runs = summary[summary["arm"] == arm].sort_values("num_labels")
         style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
+        without = "pretext" in runs and not runs["pretext"].any()
+        style["linestyle"] = "--" if without else "-"
         ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
     for number, (name, points) in enumerate((published or {}).items()):
-        style = {"color": "black", "marker": "x+*1"[number % 4], "linestyle": "none"}
+        style = {"color": "black", "marker": "x+*1dP"[number % 6], "linestyle": "none"}
         ax.plot(list(points), list(points.values()), label=name, **style)
     ticks = sorted(summary["num_labels"].unique())
     ax.set(xscale="log", xlabel="labels in all", ylabel="test accuracy (%)")
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     ax.grid(axis="y", alpha=0.3)
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    title = "dashed: without the pretext task" if "pretext" in summary else None
+    where = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+    ax.legend(title=title, frameon=False, fontsize=9, alignment="left", **where)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

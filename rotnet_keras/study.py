@@ -150,14 +150,14 @@ def summarise_study(table, *, baseline=WITHOUT_PRETEXT):
     Args:
         table: of `run_study`, of one network and pretraining, or of several.
         baseline: arm to compare with, of the same network and budget; "without pretext" takes the
-            arm without the pretext task that is best on validation images, among those with as
-            many seeds as most of them.
+            arm without the pretext task that is best on validation images, among those with at
+            least half as many seeds as any.
 
     Returns:
         `pandas.DataFrame`, one row for each `num_labels`, `network`, `pretrain_epochs`,
-        `rotations` and `arm`: `mean`, `ci95` (half the width of Student's 95% interval; NaN for
-        one run), `runs`, `baseline`, and, over the seeds that both ran, the paired difference to
-        the baseline, `gain` and `gain_ci95`; NaN where the network has no baseline.
+        `rotations` and `arm`: `pretext`, `mean`, `ci95` (half the width of Student's 95% interval;
+        NaN for one run), `runs`, `baseline`, and, over the seeds that both ran, the paired
+        difference to the baseline, `gain` and `gain_ci95`; NaN where there is no baseline.
 
     Raises:
         ValueError: the table is empty or has no such baseline.
@@ -184,6 +184,7 @@ def summarise_study(table, *, baseline=WITHOUT_PRETEXT):
             gains = (values - 100 * reference).dropna()
             rows.append(
                 dict(zip(group, key, strict=True))
+                | {"pretext": some["pretext"].all()}
                 | {"mean": values.mean(), "ci95": ci95(values), "runs": len(values)}
                 | {"baseline": name, "gain": gains.mean(), "gain_ci95": ci95(gains)}
             )
@@ -337,7 +338,7 @@ def _best_without_pretext(runs):
     if not len(without):
         return None
     scores = without.agg(["mean", "size"])
-    return scores[scores["size"] >= scores["size"].median()]["mean"].idxmax()
+    return scores[2 * scores["size"] >= scores["size"].max()]["mean"].idxmax()
 
 
 def _append(path, row):

@@ -118,3 +118,10 @@ def test_budgets_are_drawn_with_intervals_and_best_arm_first():
     np.testing.assert_array_equal(tops, [49, 82])
     assert ax.get_xscale() == "log"
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "100"]
+
+
+def test_arms_without_the_pretext_task_are_dashed():
+    summary = {"arm": ["with", "without"], "pretext": [True, False], "num_labels": 10}
+    ax = plot_budgets(pd.DataFrame(summary | {"mean": [80.0, 60.0], "ci95": 1.0}))
+    assert [container[0].get_linestyle() for container in ax.containers] == ["-", "--"]
+    assert "dashed" in ax.get_legend().get_title().get_text()

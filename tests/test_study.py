@@ -381,6 +381,20 @@ def test_baseline_is_chosen_on_validation_images_at_each_budget():
     assert set(table.loc[50, "baseline"]) == {"flashy"}
 
 
+def test_cheap_arms_with_more_seeds_do_not_shut_out_a_better_baseline():
+    some = [
+        *rows("cheap", 10, [0.5, 0.5, 0.5, 0.5], validation=0.5),
+        *rows("dear", 10, [0.6, 0.6], validation=0.6),
+        *rows("rare", 10, [0.9], validation=0.9),
+    ]
+    assert set(summary(pd.DataFrame(some))["baseline"]) == {"dear"}
+
+
+def test_summary_tells_who_used_the_pretext_task():
+    pretext = summary(hand_made()).loc[10, "pretext"]
+    assert pretext.to_dict() == {"flashy": False, "once": False, "plain": False, "pretrained": True}
+
+
 def test_gain_is_paired_over_the_seeds_that_both_ran():
     table = summary(hand_made())
     # Seeds 1 and 2: 0.8 and 0.9 against 0.6 and 0.7.
@@ -457,9 +471,12 @@ def test_options_reach_the_study(calls, capsys, tmp_path):
     printed = capsys.readouterr().out
     assert "10 pretrained 60.0 108.3 3 plain 20.0 0.0" in " ".join(printed.split())
     assert str(tmp_path / "study.csv") in printed
+    assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_defaults_are_those_of_the_function(calls):
+def test_defaults_are_those_of_the_function(calls, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
     assert main(["study"]) == 0
     (call,) = calls
     assert "arms" not in call
