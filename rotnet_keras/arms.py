@@ -38,7 +38,7 @@ class Arm(NamedTuple):
     pretext: bool = True
 
 
-def raw_pixels(extractor, images, labels, *, num_classes=None, strength=0.003, **_):
+def raw_pixels(extractor, images, labels, *, num_classes=None, strength=0.01, **_):
     """Logistic regression on raw pixels; the extractor is not looked at."""
     return pixel_probe(images, labels, num_classes=num_classes, strength=strength)
 
@@ -56,7 +56,7 @@ def random_probe(extractor, images, labels, *, seed=0, **settings):
     return block_probe(reinitialise(extractor, seed=seed), images, labels, **settings)
 
 
-def neighbours_probe(extractor, images, labels, *, num_classes=None, neighbours=5, **_):
+def neighbours_probe(extractor, images, labels, *, num_classes=None, neighbours=1, **_):
     """The vote of the nearest labelled images in feature space."""
     return nearest_neighbours(
         extractor, images, labels, neighbours=neighbours, num_classes=num_classes
@@ -129,9 +129,9 @@ def self_trained_scratch(extractor, images, labels, *, unlabelled, seed=0, **set
     return self_trained(fresh, images, labels, unlabelled=unlabelled, seed=seed, **settings)
 
 
-UPDATES = {"updates": 1000, "batch_size": 32, "learning_rate": 2e-3}
+UPDATES = {"updates": 1000, "batch_size": 32, "learning_rate": 5e-3}
 ARMS = {
-    "raw pixels": Arm(raw_pixels, {"strength": 0.003}, pretext=False),
+    "raw pixels": Arm(raw_pixels, {"strength": 0.01}, pretext=False),
     "random probe": Arm(random_probe, {"strength": 0.03}, pretext=False),
     "from scratch": Arm(scratch, UPDATES, pretext=False),
     "self-trained from scratch": Arm(self_trained_scratch, {"updates": 1500}, pretext=False),
@@ -143,7 +143,7 @@ ARMS = {
     "block 4 probe": Arm(block_probe, {"strength": 0.03, "blocks": (4,)}),
     "block 5 probe": Arm(block_probe, {"strength": 0.03, "blocks": (5,)}),
     "blocks 2 + 3 probe": Arm(block_probe, {"strength": 0.03, "blocks": (2, 3)}),
-    "nearest neighbours": Arm(neighbours_probe, {"neighbours": 5}),
+    "nearest neighbours": Arm(neighbours_probe, {"neighbours": 1}),
     "conv head": Arm(conv_head, {**UPDATES, "block": 2}),
     "joint (S4L)": Arm(joint, {**UPDATES, "weight": 1.0}),
     "labels spread": Arm(spread_probe, {"strength": 1e-4}),
@@ -161,7 +161,7 @@ def _train(
     unlabelled=None,
     updates=1000,
     batch_size=32,
-    learning_rate=2e-3,
+    learning_rate=5e-3,
     precision="float32",
     seed=0,
 ):

@@ -119,7 +119,7 @@ def linear_probe(
     return _with_linear_head(features, _fit_linear(x, labels, reference, strength), num_classes)
 
 
-def pixel_probe(images, labels, *, num_classes=None, strength=0.003):
+def pixel_probe(images, labels, *, num_classes=None, strength=0.01):
     """Fit logistic regression to raw pixels, the baseline that needs no network at all.
 
     Arguments, result and errors are those of `linear_probe`.
@@ -142,7 +142,7 @@ def pixel_probe(images, labels, *, num_classes=None, strength=0.003):
     )
 
 
-def nearest_neighbours(extractor, images, labels, *, neighbours=5, num_classes=None, **settings):
+def nearest_neighbours(extractor, images, labels, *, neighbours=1, num_classes=None, **settings):
     """Classify by the labelled images whose features point most nearly the same way.
 
     Args:
@@ -193,7 +193,7 @@ class FeatureClassifier:
 
 
 def spread_labels(
-    features, labels, *, method="laplace", neighbours=10, dimensions=64, keep=1.0, seed=0
+    features, labels, *, method="laplace", neighbours=10, dimensions=128, keep=1.0, seed=0
 ):
     """Spread a few labels over a graph of many images, neighbours in feature space being joined.
 

@@ -157,30 +157,36 @@ def self_train(
     unlabelled = check_images(unlabelled)
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie in 0..1, got {threshold!r}")
-    labels = labels.astype("int32")
-    own = batch_size if guesses is None else max(batch_size // 4, 1)
-    # An augmentation for each stream: streams that draw from one seed do so in any order.
-    augment = gentle_augmentation(seed=seed)
-    labelled = endless_batches((images, labels), own, augment=augment, seed=seed)
-    if guesses is not None:
-        guessed = _check_guesses(guesses, unlabelled, num_classes)
-        augment = gentle_augmentation(seed=seed + 10)
-        more = endless_batches(guessed, batch_size - own, augment=augment, seed=seed)
-        labelled = tf.data.Dataset.zip(labelled, more).map(
-            lambda a, b: (tf.concat([a[0], b[0]], 0), tf.concat([a[1], b[1]], 0))
-        )
-    gentle, strong = gentle_augmentation(seed=seed + 20), strong_augmentation(seed=seed + 30)
-    pairs = endless_batches(unlabelled, batch_size * unlabelled_ratio, seed=seed).map(
-        lambda x: (gentle(x), strong(x))
-    )
-    dataset = tf.data.Dataset.zip(labelled, pairs).map(
-        lambda named, pair: ((named[0], *pair), named[1])
-    )
+    guessed = None if guesses is None else _check_guesses(guesses, unlabelled, num_classes)
+    named = _named_batches((images, labels.astype("int32")), guessed, batch_size, seed)
+    pairs = _changed_pairs(unlabelled, batch_size * unlabelled_ratio, seed)
+    dataset = tf.data.Dataset.zip(named, pairs).map(lambda x, pair: ((x[0], *pair), x[1]))
     classifier = _trainable_copy(extractor, num_classes, precision, seed)
     shares = np.bincount(labels, minlength=num_classes) / len(labels)
     model = _SelfTraining(classifier, shares, threshold)
     optimise(model, dataset, updates=updates, learning_rate=learning_rate, verbose=verbose)
     return cast_model(classifier, "float32")
+
+
+def _named_batches(labelled, guessed, batch_size, seed):
+    """Batches of gently changed images and their labels, three quarters guessed if any are."""
+    own = batch_size if guessed is None else max(batch_size // 4, 1)
+    # An augmentation for each stream: streams that draw from one seed do so in any order.
+    augment = gentle_augmentation(seed=seed)
+    batches = endless_batches(labelled, own, augment=augment, seed=seed)
+    if guessed is None:
+        return batches
+    augment = gentle_augmentation(seed=seed + 10)
+    more = endless_batches(guessed, batch_size - own, augment=augment, seed=seed)
+    return tf.data.Dataset.zip(batches, more).map(
+        lambda a, b: (tf.concat([a[0], b[0]], 0), tf.concat([a[1], b[1]], 0))
+    )
+
+
+def _changed_pairs(images, batch_size, seed):
+    """Batches of images, each once changed gently and once strongly."""
+    gentle, strong = gentle_augmentation(seed=seed + 20), strong_augmentation(seed=seed + 30)
+    return endless_batches(images, batch_size, seed=seed).map(lambda x: (gentle(x), strong(x)))
 
 
 class _Joint(keras.Model):

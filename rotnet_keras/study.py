@@ -19,9 +19,9 @@ from tqdm.auto import tqdm
 from rotnet_keras._checks import check_count
 from rotnet_keras._files import replace_text
 from rotnet_keras.arms import ARMS
-from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import accuracy, ci95, rotation_accuracy
+from rotnet_keras.few_labels import pretrain_for_transfer
 from rotnet_keras.models import (
     block_names,
     conv_blocks_extractor,
@@ -30,7 +30,6 @@ from rotnet_keras.models import (
     two_conv_extractor,
 )
 from rotnet_keras.rotation import ROTATIONS, check_rotations
-from rotnet_keras.training import pretrain
 
 BUDGETS = (10, 50, 100, 500, 1000, 5000)
 NETWORKS = {
@@ -264,14 +263,11 @@ def _pretrained(splits, run, rotations, folder):
     if not facts.exists():
         start = time.perf_counter()
         images = np.concatenate([splits.labelled.images, splits.unlabelled])
-        model, _ = pretrain(
+        model, _ = pretrain_for_transfer(
             NETWORKS[run["network"]](splits.image_shape, run["seed"]),
             images,
             epochs=run["pretrain_epochs"],
-            batch_size=128,
-            all_rotations=False,
             rotations=rotations,
-            augment=gentle_augmentation(seed=run["seed"]),
             precision=run["precision"],
             seed=run["seed"],
             verbose=0,

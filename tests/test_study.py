@@ -111,7 +111,7 @@ def pretrained(monkeypatch):
         asked.append({"images": images, **settings})
         return attach_head(extractor, len(settings["rotations"])), None
 
-    monkeypatch.setattr(study, "pretrain", pretrain)
+    monkeypatch.setattr(study, "pretrain_for_transfer", pretrain)
     monkeypatch.setattr(study, "rotation_accuracy", lambda *_, **__: 0.75)
     monkeypatch.setitem(study.NETWORKS, "two_conv", network)
     # Its search for garbage takes ten times as long as such a run.
