@@ -52,6 +52,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "linear_probe",
             "nearest_neighbours",
             "pixel_probe",
+            "soft_neighbours",
             "spread_labels",
         ],
         "semi_supervised": ["self_train", "train_jointly"],

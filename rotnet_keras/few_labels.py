@@ -13,7 +13,7 @@ from rotnet_keras._checks import check_every_class, check_images
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.models import block_names, conv_blocks_extractor, remove_head
-from rotnet_keras.probes import balancing_offsets, block_features, linear_probe, spread_labels
+from rotnet_keras.probes import block_features, linear_probe, soft_neighbours, spread_labels
 from rotnet_keras.semi_supervised import self_train
 from rotnet_keras.training import pretrain
 
@@ -36,11 +36,10 @@ def fit_few_labels(
 ):
     """Make the best classifier that few labelled and many unlabelled images allow.
 
-    Four steps: pretrain a network on rotations; where there are very few labels, spread them over a
-    graph of pretrained features and take the surer half; self-train the network; average what it
-    says about an image and its mirror image with a linear probe of its own middle blocks. Where
-    labels were spread, the classes are evened out at last; where not, a linear probe of the
-    pretrained blocks joins the average.
+    Pretrain a network on rotations; where there are very few labels, spread them over a graph of
+    its features, and take the surer half as labels, too; self-train the network; average what it
+    says about an image and its mirror image with a second opinion: where labels were spread, that
+    of the nearest images in the graph, else linear probes of its middle blocks before and after.
 
     Args:
         images: `(N, S, S, C)` array of pixels 0..255.
@@ -83,7 +82,8 @@ def fit_few_labels(
         extractor = remove_head(model)
     guesses = None
     if len(labels) < guess_below * num_classes and unlabelled is not None:
-        guesses = guess_labels(extractor, everything[:NUM_IN_GRAPH], labels, seed=seed)
+        in_graph = everything[:NUM_IN_GRAPH]
+        guesses, carried = guess_labels(extractor, in_graph, labels, num_classes, seed=seed)
     network = self_train(
         extractor,
         images,
@@ -96,16 +96,11 @@ def fit_few_labels(
         seed=seed,
         verbose=verbose,
     )
-    probed = [remove_head(network)]
-    if guesses is None:  # from fewer labels, the pretrained network's probe is too weak to help
-        probed.append(extractor)
+    if guesses is not None:
+        return _averaged([_with_mirror(network), carried])
     shared = {"unlabelled": everything, "num_classes": num_classes, "shifted": True}
-    probes = [linear_probe(part, images, labels, **shared) for part in probed]
-    classifier = _averaged([_with_mirror(network), *probes])
-    if guesses is None:
-        return classifier
-    shares = np.bincount(labels, minlength=num_classes) / len(labels)
-    return _evened(classifier, shares, everything[-NUM_IN_GRAPH:])
+    probes = [linear_probe(x, images, labels, **shared) for x in (remove_head(network), extractor)]
+    return _averaged([_with_mirror(network), *probes])
 
 
 def pretrain_for_transfer(extractor, images, *, epochs, seed=0, **settings):
@@ -122,13 +117,20 @@ def pretrain_for_transfer(extractor, images, *, epochs, seed=0, **settings):
     )
 
 
-def guess_labels(extractor, images, labels, *, seed=0):
-    """Classes spread from the first images, which have the labels, and -1 where unsure."""
+def guess_labels(extractor, images, labels, num_classes, *, seed=0):
+    """Spread labels from the first images, whose they are, over a graph of all of them.
+
+    Returns the guessed classes, -1 where unsure, and a classifier that carries all of the guesses
+    to new images. The last block's features alone: at 100 labels one point better than with those
+    of the block below.
+    """
     known = np.full(len(images), -1)
     known[: len(labels)] = labels
-    # The last block alone: one point better at 100 labels than with the block below it.
-    features = block_features(extractor, block_names(extractor)[-1:])
-    return spread_labels(extract_features(features, images), known, keep=0.5, seed=seed)
+    last = block_names(extractor)[-1:]
+    features = extract_features(block_features(extractor, last), images)
+    spread, sure = spread_labels(features, known, seed=seed)
+    settings = {"blocks": last, "num_classes": num_classes, "seed": seed}
+    return np.where(sure, spread, -1), soft_neighbours(extractor, images, spread, **settings)
 
 
 def _with_mirror(network):
@@ -145,12 +147,3 @@ def _averaged(classifiers):
     named = [keras.Model(m.input, m.output, name=f"part{i}") for i, m in enumerate(classifiers)]
     mean = keras.layers.Average()([ops.softmax(model(pixels)) for model in named])
     return keras.Model(pixels, ops.log(mean + 1e-6), name="few_labels")
-
-
-def _evened(classifier, shares, images):
-    """The classifier, its classes brought to given shares on images."""
-    offsets = balancing_offsets(extract_features(classifier, images), shares)
-    layer = keras.layers.Rescaling(1.0, offset=offsets.tolist(), name="even_classes")
-    return keras.Model(
-        classifier.input, ops.log_softmax(layer(classifier.output)), name="few_labels"
-    )

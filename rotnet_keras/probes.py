@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.preprocessing import StandardScaler, normalize
 
 from rotnet_keras._checks import check_count, check_every_class, check_images
 from rotnet_keras.evaluation import extract_features
@@ -174,6 +174,68 @@ def nearest_neighbours(extractor, images, labels, *, neighbours=1, num_classes=N
     return FeatureClassifier(features, knn.fit(extract_features(features, images), labels))
 
 
+def soft_neighbours(
+    extractor,
+    images,
+    labels,
+    *,
+    blocks=None,
+    num_classes=None,
+    dimensions=128,
+    temperature=0.02,
+    seed=0,
+):
+    """Classify by all labelled images at once, each weighed by how near it is in feature space.
+
+    For many labels that came cheaply, from `spread_labels` for example: it carries to new images
+    what a graph knows of those that were in it.
+
+    Args:
+        extractor: functional `keras.Model` with blocks.
+        images: `(N, H, W, C)` array of pixels 0..255; the model holds a vector for each.
+        labels: `(N,)` whole numbers, at least one of each class.
+        blocks: as in `block_features`.
+        num_classes: default: the highest label and one.
+        dimensions: principal components in which nearness is measured, by angle.
+        temperature: how much the cosine of the angle must fall for a weight to fall by e.
+        seed: of the principal components.
+
+    Returns:
+        `keras.Model` from images to logarithms of class probabilities `(B, num_classes)`.
+
+    Raises:
+        ValueError: images and labels that do not fit together, a class without an image, or
+            `temperature` not above 0.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
+        >>> extractor = conv_blocks_extractor((12, 12, 1), widths=(4, 8))
+        >>> classifier = soft_neighbours(extractor, images, np.arange(20) % 2)
+        >>> accuracy(classifier, images, np.arange(20) % 2)
+        1.0
+    """
+    images, labels, num_classes = check_every_class(images, labels, num_classes)
+    check_count("dimensions", dimensions)
+    if not temperature > 0:
+        raise ValueError(f"temperature must lie above 0, got {temperature!r}")
+    features = block_features(extractor, blocks)
+    x = extract_features(features, images)
+    scaler, pca = _principal(x, dimensions, seed)
+    points = normalize(pca.transform(scaler.transform(x)))
+    projection = pca.components_.T / scaler.scale_[:, None]
+    layers = keras.layers
+    y = layers.Dense(len(pca.components_), name="principal")(features.output)
+    y = layers.UnitNormalization(name="direction")(y)
+    y = layers.Dense(len(points), use_bias=False, activation="softmax", name="nearness")(y)
+    y = layers.Dense(num_classes, use_bias=False, name="votes")(y)
+    model = keras.Model(features.input, keras.ops.log(y + 1e-6), name="soft_neighbours")
+    offset = -(scaler.mean_ @ projection + pca.mean_ @ pca.components_.T)
+    model.get_layer("principal").set_weights([projection, offset])
+    model.get_layer("nearness").set_weights([points.T / temperature])
+    model.get_layer("votes").set_weights([np.eye(num_classes)[labels]])
+    return model
+
+
 class FeatureClassifier:
     """An extractor under a fitted scikit-learn classifier, called like a Keras model.
 
@@ -193,7 +255,7 @@ class FeatureClassifier:
 
 
 def spread_labels(
-    features, labels, *, method="laplace", neighbours=10, dimensions=128, keep=1.0, seed=0
+    features, labels, *, method="laplace", neighbours=10, dimensions=128, keep=0.5, seed=0
 ):
     """Spread a few labels over a graph of many images, neighbours in feature space being joined.
 
@@ -203,12 +265,13 @@ def spread_labels(
         method: "laplace" or "poisson"; with the classes evened out, they do equally well.
         neighbours: of each image in the graph.
         dimensions: principal components in which the neighbours are sought, by angle.
-        keep: the fraction of each class, the surest of it, that is returned; the others are -1.
+        keep: the fraction of each class that counts as sure.
         seed: of the principal components.
 
     Returns:
-        int array `(N,)`, a class for every image. The classes get the shares that they have among
-        the known labels: without that, a few classes swallow the others.
+        `(spread, sure)`: int array `(N,)`, a class for every image, and bool array `(N,)`, true for
+        the surest of each class and for what was known. The classes get the shares that they
+        have among the known labels: without that, a few classes swallow the others.
 
     Raises:
         ImportError: the package graphlearning is not installed.
@@ -218,8 +281,9 @@ def spread_labels(
         >>> groups = np.repeat([0, 1], 20)
         >>> features = np.eye(2)[groups] + 0.1 * np.random.default_rng(0).normal(size=(40, 2))
         >>> labels = np.where(np.arange(40) % 20 == 0, groups, -1)
-        >>> (spread_labels(features, labels, neighbours=5) == groups).all().item()
-        True
+        >>> spread, sure = spread_labels(features, labels, neighbours=5)
+        >>> (spread == groups).all().item(), sure[labels >= 0].all().item()
+        (True, True)
 
     Reference: Calder et al., 2020, https://proceedings.mlr.press/v119/calder20a.html
     """
@@ -244,10 +308,9 @@ def spread_labels(
     model.fit(known, codes)
     scores = (model.prob - model.prob.mean(axis=0)) / model.prob.std()
     scores += balancing_offsets(scores, np.bincount(codes) / len(codes))
-    spread = classes[scores.argmax(axis=1)]
-    spread[_unsure(scores, keep)] = -1
-    spread[known] = labels[known]
-    return spread
+    spread, sure = classes[scores.argmax(axis=1)], _sure(scores, keep)
+    spread[known], sure[known] = labels[known], True
+    return spread, sure
 
 
 def balancing_offsets(scores, shares, *, steps=1_000):
@@ -273,28 +336,30 @@ def balancing_offsets(scores, shares, *, steps=1_000):
     return offsets
 
 
-def _unsure(scores, keep):
-    """Where, within its class, a row's lead over the runner-up is not among the largest."""
+def _sure(scores, keep):
+    """Where, within its class, a row's lead over the runner-up is among the largest."""
     winner, ordered = scores.argmax(axis=1), np.sort(scores, axis=1)
     lead = ordered[:, -1] - ordered[:, -2] if scores.shape[1] > 1 else np.zeros(len(scores))
     floors = [
         np.quantile(lead[winner == k], 1 - keep) if (winner == k).any() else 0
         for k in range(scores.shape[1])
     ]
-    return lead < np.array(floors)[winner]
+    return lead >= np.array(floors)[winner]
 
 
 def _neighbour_graph(features, neighbours, dimensions, seed):
     """Symmetric weights between nearest neighbours, as graphlearning makes them."""
-    points = make_pipeline(
-        StandardScaler(),
-        PCA(min(dimensions, *features.shape), svd_solver="randomized", random_state=seed),
-        Normalizer(),
-    ).fit_transform(features)
+    points = normalize(_principal(features, dimensions, seed).transform(features))
     neighbours = min(neighbours, len(points) - 1)
     search = NearestNeighbors(n_neighbors=neighbours + 1, algorithm="brute").fit(points)
     distances, indices = search.kneighbors(points)
     return _graphlearning().weightmatrix.knn(None, neighbours, knn_data=(indices, distances))
+
+
+def _principal(features, dimensions, seed):
+    """The principal components of standardised features, fitted."""
+    pca = PCA(min(dimensions, *features.shape), svd_solver="randomized", random_state=seed)
+    return make_pipeline(StandardScaler(), pca).fit(features)
 
 
 def _graphlearning():

@@ -2,10 +2,17 @@ import subprocess
 import sys
 import textwrap
 
+import keras
 import numpy as np
 import pytest
 
-from rotnet_keras import conv_blocks_extractor, extract_features
+from rotnet_keras import (
+    attach_head,
+    conv_blocks_extractor,
+    extract_features,
+    few_labels,
+    linear_probe,
+)
 from rotnet_keras.few_labels import fit_few_labels
 
 RNG = np.random.default_rng(0)
@@ -34,20 +41,38 @@ def without_graphlearning(monkeypatch):
     monkeypatch.setitem(sys.modules, "graphlearning", None)
 
 
-def test_where_labels_were_guessed_classes_come_out_as_often_as_among_the_labels(extractor):
+@pytest.fixture
+def undecided(monkeypatch):
+    """Self-training that learns nothing: the network finds all classes equally likely."""
+
+    def train(extractor, *_, num_classes, **__):
+        model = attach_head(extractor, num_classes)
+        model.get_layer("head").set_weights([np.zeros((8, num_classes)), np.zeros(num_classes)])
+        return model
+
+    monkeypatch.setattr(few_labels, "self_train", train)
+
+
+def test_where_labels_were_guessed_the_graph_has_half_a_say(extractor, undecided):
     pytest.importorskip("graphlearning")
-    options = QUICK | {"guess_below": 5}
+    options = QUICK | {"guess_below": 5, "seed": 5}
     classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
-    scores = extract_features(classifier, np.concatenate([IMAGES, UNLABELLED]))
-    assert scores.shape == (60, 3)
-    counts = np.bincount(scores.argmax(axis=1), minlength=3)
-    np.testing.assert_allclose(counts, [10, 20, 30], atol=2)
+    everything = np.concatenate([IMAGES, UNLABELLED])
+    guesses, carried = few_labels.guess_labels(extractor, everything, LABELS, 3, seed=5)
+    np.testing.assert_array_equal(guesses[:12], LABELS)
+    assert -1 in guesses
+    said = np.exp(extract_features(carried, UNLABELLED))
+    expected = np.log((1 / 3 + said) / 2)
+    np.testing.assert_allclose(extract_features(classifier, UNLABELLED), expected, atol=1e-4)
 
 
-def test_where_none_were_guessed_classes_come_out_as_they_are(classifier):
-    """Random images look alike to a network of two updates: it finds nearly one class in all."""
-    answers = extract_features(classifier, UNLABELLED).argmax(axis=1)
-    assert np.bincount(answers, minlength=3).max() > 40
+def test_where_none_were_guessed_two_probes_have_a_third_each(extractor, undecided):
+    classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **QUICK)
+    settings = {"unlabelled": np.concatenate([IMAGES, UNLABELLED]), "shifted": True}
+    probe = linear_probe(extractor, IMAGES, LABELS, **settings)
+    said = keras.ops.softmax(extract_features(probe, UNLABELLED))
+    expected = np.log((1 / 3 + 2 * np.asarray(said)) / 3)
+    np.testing.assert_allclose(extract_features(classifier, UNLABELLED), expected, atol=1e-4)
 
 
 def test_mirror_image_gets_the_same_answer_from_the_network_and_the_probe(classifier):

@@ -16,6 +16,7 @@ from rotnet_keras.probes import (
     linear_probe,
     nearest_neighbours,
     pixel_probe,
+    soft_neighbours,
     spread_labels,
 )
 
@@ -272,7 +273,7 @@ def known(truth, counts):
 @pytest.mark.parametrize("method", ["laplace", "poisson"])
 def test_labels_spread_over_their_group(groups, method):
     features, truth = groups
-    spread = spread_labels(features, known(truth, {0: 2, 4: 3, 7: 5}), method=method)
+    spread, _ = spread_labels(features, known(truth, {0: 2, 4: 3, 7: 5}), method=method)
     assert np.mean(spread == truth) >= 0.95
 
 
@@ -280,21 +281,24 @@ def test_known_labels_stay_and_shares_are_theirs(groups):
     features, truth = groups
     labels = known(truth, {0: 4, 4: 4, 7: 2})
     labels[np.flatnonzero(labels == 0)[0]] = 7  # wrong, but said by whoever labelled it
-    spread = spread_labels(features, labels)
+    spread, sure = spread_labels(features, labels, keep=0.1)
+    assert sure[labels >= 0].all()
     np.testing.assert_array_equal(spread[labels >= 0], labels[labels >= 0])
     assert set(spread) == {0, 4, 7}
     shares = [np.mean(spread == k) for k in (0, 4, 7)]
     np.testing.assert_allclose(shares, [0.3, 0.4, 0.3], atol=0.06)
 
 
-def test_only_the_surest_of_each_class_are_kept(groups):
+def test_the_surest_of_each_class_are_told(groups):
     features, truth = groups
     labels = known(truth, {0: 2, 4: 3, 7: 5})
-    everything, half = (spread_labels(features, labels, keep=keep) for keep in (1.0, 0.5))
+    (everything, all_sure), (half, kept) = (
+        spread_labels(features, labels, keep=keep) for keep in (1.0, 0.5)
+    )
     assert (everything >= 0).all()
-    kept = half >= 0
+    assert all_sure.all()
     assert kept[labels >= 0].all()
-    np.testing.assert_array_equal(half[kept], everything[kept])
+    np.testing.assert_array_equal(half, everything)
     for k in (0, 4, 7):
         of_class = everything == k
         assert 0.4 <= kept[of_class].mean() <= 0.65
@@ -303,13 +307,12 @@ def test_only_the_surest_of_each_class_are_kept(groups):
 def test_spreading_repeats(groups):
     features, truth = groups
     labels = known(truth, {0: 1, 4: 1, 7: 1})
-    np.testing.assert_array_equal(
-        spread_labels(features, labels, seed=3), spread_labels(features, labels, seed=3)
-    )
+    first, again = (spread_labels(features, labels, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
 
 
 def test_one_class_and_fewer_points_than_neighbours(groups):
-    spread = spread_labels(groups[0][:6], [-1, -1, 5, -1, -1, -1], neighbours=10)
+    spread, _ = spread_labels(groups[0][:6], [-1, -1, 5, -1, -1, -1], neighbours=10)
     assert spread.tolist() == [5] * 6
 
 
@@ -333,3 +336,47 @@ def test_missing_graphlearning_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "graphlearning", None)
     with pytest.raises(ImportError, match="pip install graphlearning"):
         spread_labels(RNG.normal(size=(9, 3)), [0, 1, *[-1] * 7], neighbours=3)
+
+
+def cosines(a, b):
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    return a @ b.T
+
+
+@pytest.fixture
+def seen(extractor):
+    """Twenty labelled images, others, and the standardised features of both, uncompressed."""
+    images = RNG.integers(0, 256, (26, 12, 12, 1), "uint8")
+    features = extract_features(block_features(extractor, [2]), images).astype("float64")
+    spread = features[:20].std(axis=0)
+    features = (features - features[:20].mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return images[:20], images[20:], features[:20], features[20:]
+
+
+@pytest.mark.parametrize("temperature", [0.02, 0.5])
+def test_soft_neighbours_weigh_all_images_by_nearness(extractor, seen, temperature):
+    images, others, near, far = seen
+    labels = np.arange(20) % 3
+    settings = {"blocks": [2], "dimensions": 19, "temperature": temperature}
+    classifier = soft_neighbours(extractor, images, labels, **settings)
+    # Twenty images lie in a space of at most 19 dimensions: only what is seen there counts.
+    basis = np.linalg.svd(near, full_matrices=False)[2][:19]
+    weights = softmax(cosines(far @ basis.T, near @ basis.T) / temperature)
+    expected = np.log(weights @ np.eye(3)[labels] + 1e-6)
+    np.testing.assert_allclose(extract_features(classifier, others), expected, atol=0.02)
+
+
+def test_cold_soft_neighbours_are_the_nearest(extractor, seen):
+    images, others, near, far = seen
+    labels = np.arange(20) % 2
+    settings = {"blocks": [2], "dimensions": 19, "temperature": 1e-3}
+    classifier = soft_neighbours(extractor, images, labels, **settings)
+    basis = np.linalg.svd(near, full_matrices=False)[2][:19]
+    nearest = cosines(far @ basis.T, near @ basis.T).argmax(axis=1)
+    np.testing.assert_array_equal(predict_classes(classifier, others), labels[nearest])
+
+
+def test_soft_neighbours_refuse_no_temperature(extractor, images):
+    for temperature in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="temperature must lie above 0, got"):
+            soft_neighbours(extractor, images, np.arange(8) % 2, temperature=temperature)
