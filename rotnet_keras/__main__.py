@@ -73,20 +73,19 @@ def _study(options):
     )
     print("\nAccuracy on test images in percent; gain is paired by seed:\n")
     columns = ["num_labels", "arm", "mean", "ci95", "runs", "baseline", "gain", "gain_ci95"]
-    summary = summarise_study(table, baseline=options.baseline)[columns]
-    print(summary.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+    summary = summarise_study(table, baseline=options.baseline)
+    print(summary[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     output = pathlib.Path(options.output)
     _draw_study(summary, options.dataset, output / "accuracy.png")
     print(f"\nWritten to {output / 'study.csv'} and {output / 'accuracy.png'}")
 
 
 def _draw_study(summary, dataset, path):
-    from rotnet_keras.plots import plot_budgets
+    from rotnet_keras.plots import picture, plot_budgets
 
-    ax = plot_budgets(summary)
     name = "drawn stand-in garments" if dataset == "garments" else dataset
-    ax.set_title(f"{name}: test accuracy, mean and 95% interval")
-    ax.figure.savefig(path, dpi=120, bbox_inches="tight")
+    with picture(path, f"{name}: test accuracy, mean and 95% interval"):
+        plot_budgets(summary)
 
 
 def _run_seeds(options):

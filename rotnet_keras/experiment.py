@@ -28,6 +28,7 @@ from rotnet_keras.evaluation import (
 from rotnet_keras.models import remove_head, two_conv_extractor
 from rotnet_keras.plots import (
     draw_model,
+    picture,
     plot_accuracies,
     plot_confusion,
     plot_history,
@@ -225,15 +226,15 @@ def _draw_pictures(output, splits, models, rotation_history, runs, points, quick
     data = "STAND-IN: drawn garments, no real data" if splits.stand_in else splits.name
     data += ", quick run" if quick else ""
     few = f"{len(splits.labelled.labels):,} labels"
-    with _picture(output / "rotations.png", f"The pretext task: how was it turned?\n{data}"):
+    with picture(output / "rotations.png", f"The pretext task: how was it turned?\n{data}"):
         plot_rotations(splits.unlabelled[:4])
-    with _picture(output / "umap.png", f"UMAP of rotation features, test images\n{data}"):
+    with picture(output / "umap.png", f"UMAP of rotation features, test images\n{data}"):
         plot_map(points, splits.test.labels[: len(points)], splits.class_names)
-    with _picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
+    with picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
         plot_accuracies(_accuracies_beside_blog(runs))
-    with _picture(output / "confusion.png", f"Fine-tuned on {few}, test images\n{data}"):
+    with picture(output / "confusion.png", f"Fine-tuned on {few}, test images\n{data}"):
         plot_confusion(confusion(models["classifier"], *splits.test), splits.class_names)
-    with _picture(output / "training.png", f"Training curves\n{data}"):
+    with picture(output / "training.png", f"Training curves\n{data}"):
         _, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
         plot_history({"rotation task": rotation_history}, ax=left)
         left.set_title("pretraining without labels")
@@ -296,20 +297,6 @@ def _stage(name, seconds, verbose):
     start = time.perf_counter()
     yield
     seconds[name] = round(time.perf_counter() - start, 1)
-
-
-@contextlib.contextmanager
-def _picture(path, title):
-    """Give the figure that is drawn inside its title, save it and close it."""
-    before = plt.get_fignums()
-    try:
-        yield
-        figure = plt.gcf()
-        figure.suptitle(title)
-        figure.savefig(path, dpi=120, bbox_inches="tight")
-    finally:
-        for number in set(plt.get_fignums()) - set(before):
-            plt.close(number)
 
 
 def _best_fine_tuned(runs):

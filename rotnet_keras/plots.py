@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 
 import keras
@@ -225,6 +226,20 @@ def draw_model(model, path, *, title=None):
         written.write_text("\n".join(lines) + "\n", encoding="utf-8")
     other.unlink(missing_ok=True)  # of an earlier run
     return written
+
+
+@contextlib.contextmanager
+def picture(path, title):
+    """Give the figure that is drawn inside its title, save it and close it."""
+    before = plt.get_fignums()
+    try:
+        yield
+        figure = plt.gcf()
+        figure.suptitle(title)
+        figure.savefig(path, dpi=120, bbox_inches="tight")
+    finally:
+        for number in set(plt.get_fignums()) - set(before):
+            plt.close(number)
 
 
 def _new_axes(figsize=(6.5, 4.5)):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rotnet_keras import Examples, Splits, attach_head, split_indices, study
+from rotnet_keras import Examples, Splits, attach_head, plot_budgets, plots, split_indices, study
 from rotnet_keras.__main__ import main
 from rotnet_keras.arms import Arm
 from rotnet_keras.study import COLUMNS, KEY, read_study, run_study, summarise_study
@@ -453,6 +453,15 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(study, "run_study", record)
     return seen
+
+
+def test_picture_of_the_study_tells_who_did_without_the_pretext(calls, monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(plots, "plot_budgets", lambda summary: drawn.append(plot_budgets(summary)))
+    assert main(["study", "--output", str(tmp_path), "--dataset", "garments"]) == 0
+    styles = {line.get_label(): line[0].get_linestyle() for line in drawn[0].containers}
+    assert styles == {"plain": "--", "flashy": "--", "once": "--", "pretrained": "-"}
+    assert drawn[0].figure.get_suptitle().startswith("drawn stand-in garments: test accuracy")
 
 
 def test_options_reach_the_study(calls, capsys, tmp_path):
