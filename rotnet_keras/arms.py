@@ -15,7 +15,8 @@ import numpy as np
 
 from rotnet_keras._checks import check_every_class
 from rotnet_keras.augmentation import gentle_augmentation
-from rotnet_keras.few_labels import NUM_IN_GRAPH, fit_few_labels, guess_labels
+from rotnet_keras.few_labels import NUM_IN_GRAPH, fit_few_labels
+from rotnet_keras.graph import guess_labels
 from rotnet_keras.models import (
     attach_head,
     cast_model,
@@ -109,7 +110,7 @@ def spread_probe(extractor, images, labels, *, unlabelled, num_classes=None, see
     """Labels spread over a graph of unlabelled images; nearness carries them to new ones."""
     images, labels, num_classes = check_every_class(images, labels, num_classes)
     everything = np.concatenate([images, unlabelled])[:NUM_IN_GRAPH]
-    return guess_labels(extractor, everything, labels, num_classes, seed=seed)[1]
+    return guess_labels(extractor, everything, labels, num_classes=num_classes, seed=seed)[1]
 
 
 def self_trained(extractor, images, labels, *, unlabelled, **settings):

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
 from rotnet_keras._checks import check_every_class, check_images
 from rotnet_keras.augmentation import gentle_augmentation
-from rotnet_keras.evaluation import extract_features
-from rotnet_keras.models import block_names, conv_blocks_extractor, remove_head
-from rotnet_keras.probes import block_features, linear_probe, soft_neighbours, spread_labels
+from rotnet_keras.graph import guess_labels
+from rotnet_keras.models import conv_blocks_extractor, join_blocks, remove_head
+from rotnet_keras.probes import linear_probe
 from rotnet_keras.semi_supervised import self_train
 from rotnet_keras.training import pretrain
 
@@ -37,9 +39,10 @@ def fit_few_labels(
     """Make the best classifier that few labelled and many unlabelled images allow.
 
     Pretrain a network on rotations; where there are very few labels, spread them over a graph of
-    its features, and take the surer half as labels, too; self-train the network; average what it
-    says about an image and its mirror image with a second opinion: where labels were spread, that
-    of the nearest images in the graph, else linear probes of its middle blocks before and after.
+    its features, and take the surer half as labels, too; self-train the network, with a head that
+    reads all blocks but the first; average what it says about an image and its mirror image with
+    two other opinions, on its features before and after: where labels were spread, those of the
+    nearest images in a graph, else those of linear probes.
 
     Args:
         images: `(N, S, S, C)` array of pixels 0..255.
@@ -80,12 +83,12 @@ def fit_few_labels(
         settings = {"precision": precision, "seed": seed, "verbose": verbose}
         model, _ = pretrain_for_transfer(fresh, everything, epochs=pretrain_epochs, **settings)
         extractor = remove_head(model)
-    guesses = None
+    guesses, in_graph = None, everything[:NUM_IN_GRAPH]
+    guess = functools.partial(guess_labels, num_classes=num_classes, seed=seed)
     if len(labels) < guess_below * num_classes and unlabelled is not None:
-        in_graph = everything[:NUM_IN_GRAPH]
-        guesses, carried = guess_labels(extractor, in_graph, labels, num_classes, seed=seed)
+        guesses, carried = guess(extractor, in_graph, labels)
     network = self_train(
-        extractor,
+        join_blocks(extractor),
         images,
         labels,
         unlabelled=everything,
@@ -96,11 +99,13 @@ def fit_few_labels(
         seed=seed,
         verbose=verbose,
     )
+    trained = remove_head(network)
     if guesses is not None:
-        return _averaged([_with_mirror(network), carried])
-    shared = {"unlabelled": everything, "num_classes": num_classes, "shifted": True}
-    probes = [linear_probe(x, images, labels, **shared) for x in (remove_head(network), extractor)]
-    return _averaged([_with_mirror(network), *probes])
+        opinions = [carried, guess(trained, in_graph, labels)[1]]
+    else:
+        probe = {"unlabelled": everything, "num_classes": num_classes, "shifted": True}
+        opinions = [linear_probe(x, images, labels, **probe) for x in (extractor, trained)]
+    return _averaged([_with_mirror(network), *opinions])
 
 
 def pretrain_for_transfer(extractor, images, *, epochs, seed=0, **settings):
@@ -115,22 +120,6 @@ def pretrain_for_transfer(extractor, images, *, epochs, seed=0, **settings):
         seed=seed,
         **settings,
     )
-
-
-def guess_labels(extractor, images, labels, num_classes, *, seed=0):
-    """Spread labels from the first images, whose they are, over a graph of all of them.
-
-    Returns the guessed classes, -1 where unsure, and a classifier that carries all of the guesses
-    to new images. The last block's features alone: at 100 labels one point better than with those
-    of the block below.
-    """
-    known = np.full(len(images), -1)
-    known[: len(labels)] = labels
-    last = block_names(extractor)[-1:]
-    features = extract_features(block_features(extractor, last), images)
-    spread, sure = spread_labels(features, known, seed=seed)
-    settings = {"blocks": last, "num_classes": num_classes, "seed": seed}
-    return np.where(sure, spread, -1), soft_neighbours(extractor, images, spread, **settings)
 
 
 def _with_mirror(network):

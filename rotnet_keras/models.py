@@ -197,6 +197,41 @@ def cut(extractor, block, *, share_weights=False):
     return lower if share_weights else copy_model(lower)
 
 
+def join_blocks(extractor, blocks=None, *, grid=4):
+    """Put the maps of one or several blocks side by side, as one vector of features an image.
+
+    Each map is averaged over the cells of a small grid, so that the vector keeps roughly where
+    something is: averages over whole maps, which `conv_blocks_extractor` ends in, have lost that.
+
+    Args:
+        extractor: functional `keras.Model` from images; its weights are copied.
+        blocks: numbers or layer names as `cut` takes them; None for all blocks but the first.
+        grid: most cells along height and width.
+
+    Returns:
+        `keras.Model` from the extractor's input to `(B, D)`, with the extractor's layers up to the
+        highest of the blocks.
+
+    Raises:
+        ValueError: a block that the extractor does not have, none at all, or `grid` below 1.
+
+    Example:
+        >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16, 32))
+        >>> join_blocks(extractor, [2, 3]).output_shape
+        (None, 544)
+    """
+    check_count("grid", grid)
+    names = block_names(extractor)
+    blocks = (names[1:] or names) if blocks is None else tuple(blocks)
+    if not blocks:
+        raise ValueError("blocks must name at least one block, got none")
+    extractor = copy_model(extractor)
+    maps = [cut(extractor, block, share_weights=True).output for block in blocks]
+    vectors = [_on_grid(x, grid) for x in maps]
+    joined = keras.layers.Concatenate(name="joined")(vectors) if len(maps) > 1 else vectors[0]
+    return keras.Model(extractor.inputs[0], joined, name=extractor.name)
+
+
 def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
     """Put a linear classification head on an extractor.
 
@@ -424,6 +459,14 @@ def _conv(x, channels, size, *, name):
 def _normalise(x, *, name, output):
     x = keras.layers.BatchNormalization(name=name)(x)
     return keras.layers.ReLU(name=output)(x)
+
+
+def _on_grid(maps, grid):
+    """Averages over at most `grid` by `grid` cells, as vectors."""
+    height, width = maps.shape[1:3]
+    cell = (-(-height // grid), -(-width // grid))
+    maps = keras.layers.AveragePooling2D(cell, padding="same")(maps)
+    return keras.layers.Flatten()(maps)
 
 
 def _set_trainable(model, may_train):

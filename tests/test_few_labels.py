@@ -11,6 +11,7 @@ from rotnet_keras import (
     conv_blocks_extractor,
     extract_features,
     few_labels,
+    guess_labels,
     linear_probe,
 )
 from rotnet_keras.few_labels import fit_few_labels
@@ -47,22 +48,23 @@ def undecided(monkeypatch):
 
     def train(extractor, *_, num_classes, **__):
         model = attach_head(extractor, num_classes)
-        model.get_layer("head").set_weights([np.zeros((8, num_classes)), np.zeros(num_classes)])
+        head = model.get_layer("head")
+        head.set_weights([np.zeros_like(part) for part in head.get_weights()])
         return model
 
     monkeypatch.setattr(few_labels, "self_train", train)
 
 
-def test_where_labels_were_guessed_the_graph_has_half_a_say(extractor, undecided):
+def test_where_labels_were_guessed_two_graphs_have_a_third_each(extractor, undecided):
     pytest.importorskip("graphlearning")
     options = QUICK | {"guess_below": 5, "seed": 5}
     classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
     everything = np.concatenate([IMAGES, UNLABELLED])
-    guesses, carried = few_labels.guess_labels(extractor, everything, LABELS, 3, seed=5)
+    guesses, carried = guess_labels(extractor, everything, LABELS, seed=5)
     np.testing.assert_array_equal(guesses[:12], LABELS)
     assert -1 in guesses
     said = np.exp(extract_features(carried, UNLABELLED))
-    expected = np.log((1 / 3 + said) / 2)
+    expected = np.log((1 / 3 + 2 * said) / 3)
     np.testing.assert_allclose(extract_features(classifier, UNLABELLED), expected, atol=1e-4)
 
 
