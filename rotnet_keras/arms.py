@@ -39,25 +39,22 @@ class Arm(NamedTuple):
     pretext: bool = True
 
 
-def raw_pixels(extractor, images, labels, *, num_classes=None, strength=0.01, **_):
+def raw_pixels(extractor, images, labels, *, num_classes=None, strength, **_):
     """Logistic regression on raw pixels; the extractor is not looked at."""
     return pixel_probe(images, labels, num_classes=num_classes, strength=strength)
 
 
-def block_probe(extractor, images, labels, *, unlabelled=None, num_classes=None, **settings):
-    """Logistic regression on frozen features of one or several blocks."""
-    settings = {k: v for k, v in settings.items() if k not in ("seed", "precision")}
-    return linear_probe(
-        extractor, images, labels, unlabelled=unlabelled, num_classes=num_classes, **settings
-    )
+def block_probe(extractor, images, labels, *, seed=0, precision="float32", **settings):
+    """Logistic regression on frozen features of one or several blocks, in float32."""
+    return linear_probe(extractor, images, labels, **settings)
 
 
 def random_probe(extractor, images, labels, *, seed=0, **settings):
     """`block_probe` of the same network with random weights."""
-    return block_probe(reinitialise(extractor, seed=seed), images, labels, **settings)
+    return block_probe(reinitialise(extractor, seed=seed), images, labels, seed=seed, **settings)
 
 
-def neighbours_probe(extractor, images, labels, *, num_classes=None, neighbours=1, **_):
+def neighbours_probe(extractor, images, labels, *, num_classes=None, neighbours, **_):
     """The vote of the nearest labelled images in feature space."""
     return nearest_neighbours(
         extractor, images, labels, neighbours=neighbours, num_classes=num_classes
@@ -81,7 +78,7 @@ def scratch(extractor, images, labels, *, num_classes=None, seed=0, **settings):
 
 
 def conv_head(
-    extractor, images, labels, *, block=2, width=128, precision="float32", seed=0, **settings
+    extractor, images, labels, *, block, width=128, precision="float32", seed=0, **settings
 ):
     """The paper's head for few labels: a block of its own on the frozen maps of a middle block."""
     trunk = cut(extractor, block)
@@ -110,7 +107,8 @@ def spread_probe(extractor, images, labels, *, unlabelled, num_classes=None, see
     """Labels spread over a graph of unlabelled images; nearness carries them to new ones."""
     images, labels, num_classes = check_every_class(images, labels, num_classes)
     everything = np.concatenate([images, unlabelled])[:NUM_IN_GRAPH]
-    return guess_labels(extractor, everything, labels, num_classes=num_classes, seed=seed)[1]
+    _, carried = guess_labels(extractor, everything, labels, num_classes=num_classes, seed=seed)
+    return carried
 
 
 def self_trained(extractor, images, labels, *, unlabelled, **settings):
@@ -154,10 +152,10 @@ def _train(
     num_classes,
     prepare,
     *,
+    updates,
+    batch_size,
+    learning_rate,
     unlabelled=None,
-    updates=1000,
-    batch_size=32,
-    learning_rate=5e-3,
     precision="float32",
     seed=0,
 ):

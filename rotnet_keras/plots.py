@@ -139,7 +139,7 @@ def plot_budgets(summary, *, published=None, ax=None):
     Args:
         summary: table of `summarise_study`, of one network and pretraining. Arms that do without
             the pretext task, if it says which, get dashed lines.
-        published: `{name: {num_labels: percent}}` of figures from elsewhere, drawn as crosses.
+        published: `{name: {num_labels: percent}}` of figures from elsewhere, drawn in black.
         ax: axes to draw on; None makes a figure.
 
     Returns:
@@ -161,7 +161,8 @@ def plot_budgets(summary, *, published=None, ax=None):
         style["linestyle"] = "--" if without else "-"
         ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
     for number, (name, points) in enumerate((published or {}).items()):
-        style = {"color": "black", "marker": "x+*1dP"[number % 6], "linestyle": "none"}
+        style = {"color": "black", "markerfacecolor": "white", "markersize": 7, "zorder": 5}
+        style |= {"marker": "x+*sDP"[number % 6], "linestyle": "none"}
         ax.plot(list(points), list(points.values()), label=name, **style)
     ticks = sorted(summary["num_labels"].unique())
     ax.set(xscale="log", xlabel="labels in all", ylabel="test accuracy (%)")

@@ -13,6 +13,7 @@ from rotnet_keras import (
     copy_model,
     cut,
     freeze,
+    join_blocks,
     nin_extractor,
     reinitialise,
     remove_head,
@@ -309,6 +310,26 @@ def test_cut_where_there_is_no_block(extractor, block):
     message = r"block must be a number from 1 to 2 or the name of a layer, .*'pool1'.* got "
     with pytest.raises(ValueError, match=message + repr(block)):
         cut(extractor, block)
+
+
+def test_joined_blocks_are_averages_over_a_grid(images):
+    extractor = conv_blocks_extractor((12, 12, 1), (4, 8), seed=1)
+    joined = join_blocks(extractor, [1, 2], grid=2)
+    assert joined.output_shape == (None, 2 * 2 * (4 + 8))
+    assert block_names(joined) == ("block1", "block2")
+    maps = np.asarray(cut(extractor, 1)(images))  # (8, 6, 6, 4)
+    cells = maps.reshape(8, 2, 3, 2, 3, 4).mean(axis=(2, 4)).reshape(8, -1)
+    np.testing.assert_allclose(joined(images)[:, :16], cells, rtol=1e-5, atol=1e-6)
+    joined.get_layer("block1_conv").kernel.assign(np.zeros((3, 3, 1, 4)))
+    assert (extractor.get_layer("block1_conv").kernel.numpy() != 0).all()
+
+
+def test_all_blocks_but_the_first_are_joined_by_default(images):
+    extractor = conv_blocks_extractor((12, 12, 1), (4, 8, 8), seed=1)
+    expected = join_blocks(extractor, ["block2", "block3"])(images)
+    np.testing.assert_array_equal(join_blocks(extractor)(images), expected)
+    one = conv_blocks_extractor((12, 12, 1), (4,), seed=1)
+    np.testing.assert_array_equal(join_blocks(one)(images), join_blocks(one, [1])(images))
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
