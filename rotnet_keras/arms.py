@@ -15,7 +15,7 @@ import numpy as np
 
 from rotnet_keras._checks import check_every_class
 from rotnet_keras.augmentation import gentle_augmentation
-from rotnet_keras.few_labels import NUM_IN_GRAPH, fit_few_labels
+from rotnet_keras.few_labels import fit_few_labels
 from rotnet_keras.graph import guess_labels
 from rotnet_keras.models import (
     attach_head,
@@ -106,7 +106,7 @@ def joint(extractor, images, labels, *, unlabelled, **settings):
 def spread_probe(extractor, images, labels, *, unlabelled, num_classes=None, seed=0, **_):
     """Labels spread over a graph of unlabelled images; nearness carries them to new ones."""
     images, labels, num_classes = check_every_class(images, labels, num_classes)
-    everything = np.concatenate([images, unlabelled])[:NUM_IN_GRAPH]
+    everything = np.concatenate([images, unlabelled])
     _, carried = guess_labels(extractor, everything, labels, num_classes=num_classes, seed=seed)
     return carried
 

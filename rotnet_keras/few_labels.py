@@ -19,8 +19,6 @@ from rotnet_keras.probes import linear_probe
 from rotnet_keras.semi_supervised import self_train
 from rotnet_keras.training import pretrain
 
-NUM_IN_GRAPH = 20_000  # images that labels spread over; the search for neighbours is quadratic
-
 
 def fit_few_labels(
     images,
@@ -83,10 +81,10 @@ def fit_few_labels(
         settings = {"precision": precision, "seed": seed, "verbose": verbose}
         model, _ = pretrain_for_transfer(fresh, everything, epochs=pretrain_epochs, **settings)
         extractor = remove_head(model)
-    guesses, in_graph = None, everything[:NUM_IN_GRAPH]
+    guesses = None
     guess = functools.partial(guess_labels, num_classes=num_classes, seed=seed)
     if len(labels) < guess_below * num_classes and unlabelled is not None:
-        guesses, carried = guess(extractor, in_graph, labels)
+        guesses, carried = guess(extractor, everything, labels)
     network = self_train(
         join_blocks(extractor),
         images,
@@ -101,7 +99,7 @@ def fit_few_labels(
     )
     trained = remove_head(network)
     if guesses is not None:
-        opinions = [carried, guess(trained, in_graph, labels)[1]]
+        opinions = [carried, guess(trained, everything, labels)[1]]
     else:
         probe = {"unlabelled": everything, "num_classes": num_classes, "shifted": True}
         opinions = [linear_probe(x, images, labels, **probe) for x in (extractor, trained)]

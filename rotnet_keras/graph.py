@@ -131,7 +131,7 @@ def soft_neighbours(
     return _soft_vote(features, projection, offset, points, votes, temperature)
 
 
-def guess_labels(extractor, images, labels, *, num_classes=None, seed=0):
+def guess_labels(extractor, images, labels, *, num_classes=None, most=20_000, seed=0):
     """Guess the labels of many images from those of the first few, and learn to guess for others.
 
     `spread_labels`, twice, and `soft_neighbours`. What the first guesses say about how images of
@@ -144,11 +144,12 @@ def guess_labels(extractor, images, labels, *, num_classes=None, seed=0):
         images: `(N, H, W, C)` array of pixels 0..255, those with labels first.
         labels: `(K,)` whole numbers of the first K, at least one of each class.
         num_classes: default: the highest label and one.
+        most: images in the graph, the first ones; the search for neighbours is quadratic.
         seed: of the principal components.
 
     Returns:
-        `(guesses, classifier)`: int array `(N,)`, -1 where unsure, and a `keras.Model` from any
-        images to logarithms of class probabilities `(B, num_classes)`.
+        `(guesses, classifier)`: int array for the first `most` images, -1 where unsure, and a
+        `keras.Model` from any images to logarithms of class probabilities `(B, num_classes)`.
 
     Raises:
         ImportError: the package graphlearning is not installed.
@@ -164,8 +165,10 @@ def guess_labels(extractor, images, labels, *, num_classes=None, seed=0):
     Reference: the evening out is relevant component analysis, Bar-Hillel et al., 2005,
     https://www.jmlr.org/papers/v6/bar-hillel05a.html, with guesses in the place of known pairs.
     """
+    check_count("most", most)
     images = check_images(images)
     _, labels, num_classes = check_every_class(images[: len(labels)], labels, num_classes)
+    images = images[: max(most, len(labels))]
     features = block_features(extractor, block_names(extractor)[-1:])
     x = extract_features(features, images)
     known = np.concatenate([labels, np.full(len(images) - len(labels), -1)])

@@ -184,6 +184,18 @@ def test_guesses_are_what_the_classifier_says_of_the_surer_half(extractor):
     np.testing.assert_array_equal(guesses, again)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # nothing is left to spread to
+def test_the_graph_holds_the_first_images_and_all_that_are_labelled(extractor):
+    pytest.importorskip("graphlearning")
+    images = RNG.integers(0, 256, (40, 12, 12, 1), "uint8")
+    expected, _ = guess_labels(extractor, images[:25], [0, 1, 2, 1])
+    np.testing.assert_array_equal(
+        guess_labels(extractor, images, [0, 1, 2, 1], most=25)[0], expected
+    )
+    labels = np.arange(30) % 3
+    np.testing.assert_array_equal(guess_labels(extractor, images, labels, most=25)[0], labels)
+
+
 def one_telling_pixel(count=400, size=4):
     """Images of two classes that differ in one pixel; the others differ within the classes."""
     rng, classes = np.random.default_rng(0), np.arange(count) % 2
@@ -223,6 +235,7 @@ def test_classes_of_single_points_are_left_to_themselves():
         ([0, 2], {}, r"classes 0 to 2 and no others, got \[0, 2\]"),
         ([0, 1], {"num_classes": 3}, "classes 0 to 2"),
         ([0.0, 1.0], {}, "got float64"),
+        ([0, 1], {"most": 0}, "most must be a whole number of at least 1, got 0"),
     ],
 )
 def test_labels_to_guess_from(extractor, images, labels, settings, message):
