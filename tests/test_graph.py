@@ -39,6 +39,12 @@ def test_offsets_bring_classes_to_their_shares(seed, weights, scale):
     np.testing.assert_allclose(np.bincount(classes, minlength=len(shares)) / 300, shares, atol=0.02)
 
 
+def test_offsets_by_hand():
+    scores = np.array([[4.0, 0.0], [3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
+    classes = (scores + balancing_offsets(scores, [0.5, 0.5])).argmax(axis=1)
+    np.testing.assert_array_equal(classes, [0, 0, 1, 1])
+
+
 @pytest.fixture(scope="module")
 def groups():
     """Three clouds of 20, 30 and 50 points that touch; features and class numbers 0, 4 and 7."""
