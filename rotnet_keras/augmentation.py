@@ -3,6 +3,61 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
+
+
+class Augmentation:
+    """Keras's preprocessing layers one after the other, with a seed for each batch if wanted.
+
+    Called on `(B, H, W, C)` pixels, it gives float32 of the same shape. With `seed`, two whole
+    numbers, in tf.data, the change is a function of images and seed: a run that was broken off can
+    go on with the very changes that it would have met. Without, the layers draw from their own
+    state, call after call; in tf.data, how far that has got depends on what was read ahead.
+    """
+
+    def __init__(self, layers, seed):
+        self.layers, self.seed, self._draws = layers, seed, _Draws()
+        for layer in layers:
+            self._ask_draws_first(layer, layer._get_seed_generator)
+
+    def __call__(self, images, seed=None):
+        if seed is not None:  # two augmentations that get one seed shall not change images alike
+            seed = tf.random.experimental.stateless_fold_in(seed, self.seed)
+        self._draws.begin(seed)
+        try:
+            for layer in self.layers:
+                images = layer(images, training=True)
+        finally:
+            self._draws.begin(None)
+        return images
+
+    def _ask_draws_first(self, layer, own):
+        # Where Keras's random layers (3.12 to 3.15) ask for a seed, whatever backend calls them.
+        layer._get_seed_generator = lambda backend=None: (
+            own(backend) if self._draws.seed is None else self._draws
+        )
+
+
+class _Draws(keras.random.SeedGenerator):
+    """Keras's source of seeds, here a function of one seed and of how many were drawn."""
+
+    def __init__(self):
+        super().__init__(0)
+        self.seed, self.count = None, 0
+
+    def begin(self, seed):
+        self.seed, self.count = seed, 0
+
+    def next(self, ordered=True):
+        self.count += 1
+        return tf.random.experimental.stateless_fold_in(self.seed, self.count)
+
+
+def augment_batch(augment, images, seed):
+    """Call a function that changes images, with a seed for this batch if it is one of ours."""
+    if isinstance(augment, Augmentation):
+        return augment(images, seed=tf.cast(seed, tf.int32))
+    return augment(images)
 
 
 def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed=0):
@@ -15,19 +70,19 @@ def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed
         seed: of the draws.
 
     Returns:
-        `keras.layers.Pipeline` from `(B, H, W, C)` pixels to float32 of the same shape, for
-        `tf.data.Dataset.map`.
+        `Augmentation`, a function from `(B, H, W, C)` pixels, and a `seed` if you like, to float32
+        of the same shape, for `tf.data.Dataset.map`.
 
     Example:
-        >>> gentle_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape
-        TensorShape([5, 28, 28, 1])
+        >>> tuple(gentle_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
+        (5, 28, 28, 1)
     """
     layers = keras.layers
     moved = layers.RandomTranslation(
         shift, shift, fill_mode=fill_mode, interpolation="nearest", seed=seed
     )
     flips = [layers.RandomFlip("horizontal", seed=seed + 1)] if mirror else []
-    return layers.Pipeline([*flips, moved])
+    return Augmentation([*flips, moved], seed)
 
 
 def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
@@ -44,8 +99,8 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
         made black.
 
     Example:
-        >>> strong_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape
-        TensorShape([5, 28, 28, 1])
+        >>> tuple(strong_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
+        (5, 28, 28, 1)
 
     Reference: strong augmentation is section 2.3 of FixMatch, https://arxiv.org/abs/2001.07685;
     without its list of colour changes, which grey images do not have.
@@ -60,4 +115,4 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
     erased = layers.RandomErasing(
         factor=(1.0, 1.0), scale=(0.02, 0.25), fill_value=0, value_range=(0, 255), seed=seed + 4
     )
-    return layers.Pipeline([*bent, *gentle.layers, erased])
+    return Augmentation([*bent, *gentle.layers, erased], seed)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import tensorflow as tf
 
 from rotnet_keras._checks import check_count
+from rotnet_keras.augmentation import augment_batch
 
 NUM_ROTATIONS = 4
 ROTATION_NAMES = ("0°", "90°", "180°", "270°")
 ROTATIONS = (0, 1, 2, 3)
+WINDOW_BYTES = 2**26  # of a stream's images, held to be shuffled
 
 
 def rotate_batch(images, *, rotations=ROTATIONS):
@@ -144,6 +146,130 @@ def rotation_dataset(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+def numbered_rotation_batches(
+    images,
+    *,
+    batch_size,
+    start=0,
+    stop,
+    share=(0, 1),
+    all_rotations=True,
+    rotations=ROTATIONS,
+    augment=None,
+    seed=0,
+):
+    """Batches `start` to `stop` of the pretext task, for training that is broken off or shared out.
+
+    All are of one size, running on across the ends of passes, as several devices and TPUs want
+    them. Order, rotations and augmentation of a batch depend on the seed and the batch's number
+    alone: whoever starts at batch 1,000 gets what a run from the beginning gets there.
+
+    Args:
+        images: as in `rotation_dataset`; a `Dataset` must give the same images in each iteration,
+            its number of images known. It is shuffled within windows of up to 10,000 images, or
+            as many as 64 MB hold.
+        batch_size: different images in a batch, on all hosts together.
+        start: number of the first batch.
+        stop: number of the batch behind the last.
+        share: `(host, hosts)`: which rows of every batch this process takes. A `Dataset` must be
+            this process's own part already.
+        all_rotations: as in `rotation_dataset`.
+        rotations: as in `rotation_dataset`.
+        augment: as in `rotation_dataset`; an `Augmentation` changes a batch in one way wherever a
+            run starts, though each host its rows in a way of its own.
+        seed: of everything random.
+
+    Returns:
+        `tf.data.Dataset` as of `rotation_dataset`, of static batch size.
+
+    Raises:
+        ValueError: as `rotation_dataset`.
+    """
+    host, hosts = share
+    rows = batch_size // hosts
+    numbers = tf.data.Dataset.range(start, stop)
+    if isinstance(images, tf.data.Dataset):
+        batches = _streamed(check_stream(images), rows, start, stop, seed)
+    else:
+        tensor = _square_batch(images)
+        batches = numbers.map(
+            lambda number: tf.gather(
+                tensor, drawn_indices(number * batch_size + host * rows, rows, len(images), seed)
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    dataset = tf.data.Dataset.zip(batches, numbers)
+
+    def turn(x, number):
+        key = tf.stack([tf.constant(seed, tf.int64), number])
+        if augment is not None:
+            own = tf.random.experimental.stateless_fold_in(key, host + 1)
+            x = augment_batch(augment, x, own)
+        if all_rotations:
+            return rotate_batch(x, rotations=rotations)
+        # Drawn for the whole batch, so that an image is turned alike among however many hosts.
+        labels = tf.random.stateless_uniform(
+            [batch_size], seed=key, maxval=len(rotations), dtype=tf.int32
+        )[host * rows : (host + 1) * rows]
+        return rotate_each(x, tf.gather(tf.constant(rotations), labels)), labels
+
+    # Not side by side: an augmentation without a seed draws from a state, in the order of calls.
+    calls = tf.data.AUTOTUNE if augment is None else None
+    return dataset.map(turn, num_parallel_calls=calls).prefetch(tf.data.AUTOTUNE)
+
+
+def check_stream(images):
+    """Return a dataset of single images, or raise where they come with labels."""
+    if not isinstance(images.element_spec, tf.TensorSpec):
+        raise ValueError(
+            f"images must be a dataset of images alone, got elements {images.element_spec}; "
+            "drop the labels with dataset.map(lambda image, label: image)"
+        )
+    return images
+
+
+def drawn_indices(first, count, length, seed):
+    """Indices at `count` places, from `first` on, of passes over `range(length)` in new orders."""
+    places = first + tf.range(count, dtype=tf.int64)
+    passes = places // length
+    keys = tf.stack([tf.fill([count], tf.constant(seed, tf.int64)), passes, 0 * passes], axis=1)
+    return _permuted(places % length, keys, length)
+
+
+def _permuted(places, keys, length):
+    """What stands at some places of permutations of `range(length)`, one permutation a key."""
+    # Not tf.random.experimental.index_shuffle: TensorFlow 2.21 casts a matrix of keys to a vector.
+    length = tf.cast(length, tf.int64)
+    return tf.raw_ops.RandomIndexShuffle(index=places, seed=keys, max_index=length - 1)
+
+
+def _streamed(images, rows, start, stop, seed):
+    """Batches of a stream, pass after pass; whole passes before the first batch are not read.
+
+    Each pass is shuffled within windows, by the seed alone. tf.data's own shuffle would take
+    TensorFlow's global seed as well, and no seed that has to be computed.
+    """
+    length, spec = int(images.cardinality()), images.element_spec
+    window = WINDOW_BYTES // (spec.dtype.size * (spec.shape.num_elements() or 1))
+    window = min(max(window, 1), 10_000)
+
+    def one_pass(number):
+        windows = tf.data.Dataset.range(-(-length // window))
+        mixed = tf.data.Dataset.zip(images.batch(window), windows).map(
+            lambda batch, place: _mixed(batch, tf.stack([seed, number, place]))
+        )
+        return mixed.unbatch()
+
+    passes = tf.data.Dataset.range(start * rows // length, (stop * rows - 1) // length + 1)
+    dataset = passes.flat_map(one_pass).skip(start * rows % length)
+    return dataset.batch(rows, drop_remainder=True)
+
+
+def _mixed(images, key):
+    places = tf.range(tf.shape(images, tf.int64)[0])
+    return tf.gather(images, _permuted(places, key, tf.shape(images)[0]))
+
+
 def _rotate_at_random(images, draw, rotations):
     labels = tf.random.stateless_uniform(
         [tf.shape(images)[0]], seed=draw, maxval=len(rotations), dtype=tf.int32
@@ -154,11 +280,7 @@ def _rotate_at_random(images, draw, rotations):
 def _batches(images, batch_size, shuffle_buffer, seed):
     """Unrotated batches; an array's are gathered by index, which shuffles numbers, not images."""
     if isinstance(images, tf.data.Dataset):
-        if not isinstance(images.element_spec, tf.TensorSpec):
-            raise ValueError(
-                f"images must be a dataset of images alone, got elements {images.element_spec}; "
-                "drop the labels with dataset.map(lambda image, label: image)"
-            )
+        images = check_stream(images)
         if shuffle_buffer:
             images = images.shuffle(shuffle_buffer, seed=seed)
         return images.batch(batch_size)

@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from rotnet_keras._checks import check_every_class, check_images
+from rotnet_keras._checks import check_count, check_every_class, check_images
 from rotnet_keras.augmentation import gentle_augmentation, strong_augmentation
 from rotnet_keras.models import attach_head, cast_model, unfreeze
-from rotnet_keras.rotation import NUM_ROTATIONS, rotation_dataset
+from rotnet_keras.rotation import NUM_ROTATIONS, numbered_rotation_batches
 from rotnet_keras.training import endless_batches, optimise
 
 
@@ -67,17 +67,19 @@ def train_jointly(
 
     Reference: Zhai et al., 2019, https://arxiv.org/abs/1905.03670
     """
+    check_count("updates", updates)
     images, labels, num_classes = check_every_class(images, labels, num_classes)
     unlabelled = check_images(unlabelled)
     gentle = gentle_augmentation(seed=seed)
     labelled = endless_batches((images, labels), batch_size, augment=gentle, seed=seed)
-    turned = rotation_dataset(
+    turned = numbered_rotation_batches(
         unlabelled,
         batch_size=2 * batch_size,
+        stop=updates,
         all_rotations=False,
         augment=gentle_augmentation(seed=seed + 10),
         seed=seed,
-    ).repeat()
+    )
     dataset = tf.data.Dataset.zip(labelled, turned).map(
         lambda named, rotated: ((named[0], rotated[0]), (named[1], rotated[1]))
     )
@@ -186,7 +188,12 @@ def _named_batches(labelled, guessed, batch_size, seed):
 def _changed_pairs(images, batch_size, seed):
     """Batches of images, each once changed gently and once strongly."""
     gentle, strong = gentle_augmentation(seed=seed + 20), strong_augmentation(seed=seed + 30)
-    return endless_batches(images, batch_size, seed=seed).map(lambda x: (gentle(x), strong(x)))
+
+    def both(number, x):
+        key = tf.stack([tf.constant(seed, tf.int64), number])
+        return gentle(x, seed=key), strong(x, seed=key)
+
+    return endless_batches(images, batch_size, seed=seed).enumerate().map(both)
 
 
 class _Joint(keras.Model):

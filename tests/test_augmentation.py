@@ -93,3 +93,21 @@ def test_only_strong_augmentation_tilts(kind, tilted):
     lines[:, 14] = 255
     heights = [len(set(np.nonzero(image)[0])) for image in np.asarray(kind()(lines))]
     assert np.median(np.array(heights) > 1) == tilted  # a level line lies in one row
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_of_its_own_makes_a_batch_a_function_of_it(images, kind):
+    """Whatever was drawn before, in tf.data and outside of it; and two kinds differ."""
+
+    def change(seed, skipped=0, own=0):
+        augment = kind(seed=own)
+        for _ in range(skipped):
+            augment(images)
+        dataset = tf.data.Dataset.from_tensors(images).map(lambda x: augment(x, seed=[3, seed]))
+        return next(dataset.as_numpy_iterator())
+
+    np.testing.assert_array_equal(change(1), change(1, skipped=2))
+    assert not np.array_equal(change(1), change(2))
+    assert not np.array_equal(change(1), change(1, own=1))
+    augment = kind()
+    assert not np.array_equal(np.asarray(augment(images)), np.asarray(augment(images)))

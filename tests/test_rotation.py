@@ -6,8 +6,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotnet_keras import rotate_batch, rotate_each, rotation_dataset
-from rotnet_keras.rotation import ROTATIONS
+from rotnet_keras import gentle_augmentation, rotate_batch, rotate_each, rotation, rotation_dataset
+from rotnet_keras.rotation import ROTATIONS, numbered_rotation_batches
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32"]
 DTYPES += ["float64", "complex64", "bfloat16"]
@@ -173,3 +173,80 @@ def test_wrong_rotations(images, rotate, rotations):
     message = re.escape(f"rotations must be two or more different ones of {ROTATIONS}, got")
     with pytest.raises(ValueError, match=message):
         rotate(images, rotations=rotations)
+
+
+def batches(images, **options):
+    options = {"batch_size": 4, "stop": 6, "seed": 3} | options
+    return list(numbered_rotation_batches(images, **options).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("all_rotations", [True, False])
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_a_numbered_batch_is_the_same_wherever_one_starts(images, all_rotations, as_dataset):
+    source = tf.data.Dataset.from_tensor_slices(images[:7]) if as_dataset else images[:7]
+    options = {"all_rotations": all_rotations, "augment": gentle_augmentation(seed=1)}
+    whole = batches(source, **options)
+    assert {x.shape for x, _ in whole} == {(16 if all_rotations else 4, 12, 12, 1)}
+    for start in (0, 2, 5):
+        for expected, got in zip(
+            whole[start:], batches(source, start=start, **options), strict=True
+        ):
+            np.testing.assert_array_equal(expected[0], got[0])
+            np.testing.assert_array_equal(expected[1], got[1])
+    assert not np.array_equal(whole[0][0], batches(source, **options | {"seed": 4})[0][0])
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_numbered_batches_do_not_ask_for_the_global_seed(images, as_dataset):
+    source = tf.data.Dataset.from_tensor_slices(images) if as_dataset else images
+    drawn = []
+    for global_seed in (1, 2):
+        tf.random.set_seed(global_seed)
+        drawn.append(batches(source, all_rotations=False, seed=2**40))
+    for (one, turns), (other, other_turns) in zip(*drawn, strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(turns, other_turns)
+
+
+def test_a_stream_is_shuffled_in_windows_that_memory_holds(images, monkeypatch):
+    """Two images of 144 bytes: no image leaves its pair, and each pass draws anew."""
+    monkeypatch.setattr(rotation, "WINDOW_BYTES", 300)
+    stream = tf.data.Dataset.from_tensor_slices(images)
+    upright = np.concatenate([x[y == 0] for x, y in batches(stream, stop=20)])
+    pairs = upright.reshape(10, 4, 2, -1)
+    places = (pairs[:, :, :, None] == images.reshape(1, 4, 1, 2, -1)).all(-1)  # is which of a pair
+    orders = {tuple(order) for order in places.argmax(-1).reshape(40, 2).tolist()}
+    assert places.any(-1).all()
+    assert orders == {(0, 1), (1, 0)}
+
+
+def test_numbered_batches_take_what_is_no_augmentation_of_ours(images):
+    for x, _ in batches(images, augment=tf.image.random_flip_left_right):  # its seed is its own
+        assert x.shape == (16, 12, 12, 1)
+
+
+def test_a_stream_with_labels(images):
+    stream = tf.data.Dataset.from_tensor_slices((images, np.arange(8)))
+    with pytest.raises(ValueError, match="images must be a dataset of images alone"):
+        batches(stream)
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_numbered_batches_run_through_pass_after_pass(images, as_dataset):
+    """Seven images, batches of four: seven batches hold each image four times, in new orders."""
+    source = tf.data.Dataset.from_tensor_slices(images[:7]) if as_dataset else images[:7]
+    upright = np.concatenate([x[y == 0] for x, y in batches(source, stop=7)])
+    passes = [list(map(bytes, upright[i : i + 7])) for i in range(0, 28, 7)]
+    for one in passes:
+        assert sorted(one) == sorted(map(bytes, images[:7]))
+    assert passes[0] != passes[1]
+
+
+@pytest.mark.parametrize("all_rotations", [True, False])
+def test_hosts_share_the_rows_of_numbered_batches(images, all_rotations):
+    whole = batches(images, all_rotations=all_rotations)
+    parts = [batches(images, all_rotations=all_rotations, share=(h, 2)) for h in (0, 1)]
+    for number, (x, y) in enumerate(whole):
+        both = [np.concatenate([part[number][i] for part in parts]) for i in (0, 1)]
+        together = sorted(zip(map(bytes, both[0]), both[1].tolist(), strict=True))
+        assert together == sorted(zip(map(bytes, x), y.tolist(), strict=True))

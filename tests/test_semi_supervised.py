@@ -137,7 +137,7 @@ def test_guesses_outnumber_labels(extractor):
     """Guesses that say the opposite of the labels win: they are three quarters of a batch."""
     unlabelled, truth = stripes(40, seed=1)
     model = guess(
-        extractor, 1 - truth, unlabelled=unlabelled, updates=80, batch_size=16, learning_rate=2e-2
+        extractor, 1 - truth, unlabelled=unlabelled, updates=200, batch_size=16, learning_rate=2e-2
     )
     test, wanted = stripes(60, seed=2)
     assert accuracy(model, test, 1 - wanted) >= 0.9
