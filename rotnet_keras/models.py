@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from rotnet_keras._checks import check_count
+from rotnet_keras.runtime import running_accelerator
 
 HEAD = "head"
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = ("float32", "mixed", "mixed_bfloat16", "mixed_float16")
 
 
 def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
@@ -146,6 +147,17 @@ def nin_extractor(image_shape, num_blocks=4, *, width=192, seed=0):
             x = pools[number](3, strides=2, padding="same", name=f"block{number}")(x)
     features = layers.GlobalAveragePooling2D(name="features")(x)
     return reinitialise(keras.Model(images, features, name=f"nin{num_blocks}"), seed=seed)
+
+
+# What the study and the pretraining job know by name: `NETWORKS[name](image_shape, seed)`.
+NETWORKS = {
+    "conv_blocks": lambda shape, seed: conv_blocks_extractor(shape, (32, 64, 128), seed=seed),
+    "conv_blocks_wide": lambda shape, seed: conv_blocks_extractor(shape, seed=seed),
+    "nin3": lambda shape, seed: nin_extractor(shape, 3, width=48, seed=seed),
+    "nin4": lambda shape, seed: nin_extractor(shape, 4, width=48, seed=seed),
+    "nin5": lambda shape, seed: nin_extractor(shape, 5, width=48, seed=seed),
+    "two_conv": lambda shape, seed: two_conv_extractor(shape, seed=seed),
+}
 
 
 def block_names(extractor):
@@ -379,8 +391,9 @@ def cast_model(model, precision):
 
     Args:
         model: functional `keras.Model`.
-        precision: name of a Keras dtype policy: "float32", "mixed_bfloat16" (twice as fast on
-            processors and accelerators that have it) or "mixed_float16".
+        precision: name of a Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16"; or
+            "mixed", which is float16 on a GPU and bfloat16 on a TPU or CPU, about twice as fast
+            where the machine computes in it.
 
     Returns:
         A new `keras.Model` with the same layer names; its weights are float32 in any case, and a
@@ -396,6 +409,8 @@ def cast_model(model, precision):
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {PRECISIONS}, got {precision!r}")
+    if precision == "mixed":
+        precision = "mixed_float16" if running_accelerator() == "GPU" else "mixed_bfloat16"
 
     def cast(layer):
         dtype = "float32" if layer.name == HEAD else precision

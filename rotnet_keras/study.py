@@ -22,24 +22,10 @@ from rotnet_keras.arms import ARMS
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import accuracy, ci95, rotation_accuracy
 from rotnet_keras.few_labels import pretrain_for_transfer
-from rotnet_keras.models import (
-    block_names,
-    conv_blocks_extractor,
-    nin_extractor,
-    remove_head,
-    two_conv_extractor,
-)
+from rotnet_keras.models import NETWORKS, block_names, remove_head
 from rotnet_keras.rotation import ROTATIONS, check_rotations
 
 BUDGETS = (10, 50, 100, 500, 1000, 5000)
-NETWORKS = {
-    "conv_blocks": lambda shape, seed: conv_blocks_extractor(shape, (32, 64, 128), seed=seed),
-    "conv_blocks_wide": lambda shape, seed: conv_blocks_extractor(shape, seed=seed),
-    "nin3": lambda shape, seed: nin_extractor(shape, 3, width=48, seed=seed),
-    "nin4": lambda shape, seed: nin_extractor(shape, 4, width=48, seed=seed),
-    "nin5": lambda shape, seed: nin_extractor(shape, 5, width=48, seed=seed),
-    "two_conv": lambda shape, seed: two_conv_extractor(shape, seed=seed),
-}
 WITHOUT_PRETEXT = "without pretext"
 KEY = ["arm", "network", "num_labels", "seed", "pretrain_epochs", "rotations"]
 SAME = ["dataset", "num_validation", "precision"]  # in every row of one table

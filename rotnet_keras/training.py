@@ -2,18 +2,38 @@
 
 Every function works on a copy of the extractor it is given, feeds Keras's own `fit` with tf.data,
 and returns the trained model beside Keras's `History`. The same seed ends in the same weights on
-the same CPU; on a GPU, call `tf.config.experimental.enable_op_determinism()` too. Layers of your
-own that are random in training, such as Dropout, need a seed of their own for that.
+the same CPU; on a GPU under TensorFlow, call `tf.config.experimental.enable_op_determinism()` too.
+Layers of your own that are random in training, such as Dropout, need a seed of their own for that.
 """
 
 from __future__ import annotations
 
+import hashlib
+import zlib
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._checks import check_count, check_examples
+from rotnet_keras.augmentation import augment_batch
+from rotnet_keras.checkpoint import Checkpoint
 from rotnet_keras.models import attach_head, cast_model, freeze, reinitialise, unfreeze
-from rotnet_keras.rotation import ROTATIONS, rotation_dataset
+from rotnet_keras.rotation import (
+    ROTATIONS,
+    check_rotations,
+    check_stream,
+    drawn_indices,
+    numbered_rotation_batches,
+    rotation_dataset,
+)
+from rotnet_keras.runtime import (
+    check_share,
+    from_every_host,
+    host_share,
+    local_devices,
+    whole_batches,
+)
 
 
 def pretrain(
@@ -28,28 +48,41 @@ def pretrain(
     rotations=ROTATIONS,
     augment=None,
     precision="float32",
+    checkpoint=None,
     seed=0,
     callbacks=(),
     verbose="auto",
 ):
     """Teach a copy of an extractor to tell by how much an image was turned; no labels needed.
 
-    Adam, with a learning rate that falls to zero along a half cosine over the run.
+    Adam, with a learning rate that falls to zero along a half cosine over the run. All batches are
+    of one size, running on across the ends of passes: each image is met equally often, and the
+    steps of an epoch are the number of batches that a pass needs, rounded up. Over several devices,
+    as `prepare_runtime` set them up, the result is the same within rounding; over several hosts
+    too, for an array without `augment`.
 
     Args:
         extractor: functional `keras.Model` from square images to features `(B, D)`.
         images: `(N, S, S, C)` array of pixels 0..255, or a `tf.data.Dataset` of single images
-            whose number is known (`assert_cardinality` states it).
+            whose number is known (`assert_cardinality` states it); that is streamed, and may be
+            larger than memory. Of several hosts, each gives the same array, or a part of a stream.
         validation_images: the same, held out; adds `val_loss` and `val_accuracy`, always over all
-            rotations and without augmentation, to the history.
+            rotations and without augmentation, to the history. The same on all hosts.
         epochs: passes over the images.
-        batch_size: different images in a batch; with all rotations it holds four times as many.
+        batch_size: different images in a batch, on all devices and hosts together, and at most as
+            many as there are; with all rotations the batch holds four times as many.
         learning_rate: of the first update.
         all_rotations: all rotations of an image in one batch, or one at random.
         rotations: the quarter turns to tell apart, two or more of 0, 1, 2 and 3.
-        augment: function from a batch of images to the same shape, applied before the rotation.
-        precision: Keras's name for how layers compute: "mixed_bfloat16" takes half the time where
-            the machine has it. Logits, loss and the model returned are float32 in any case.
+        augment: function from a batch of images to the same shape, applied before the rotation: one
+            of `augmentation`, a Keras preprocessing layer, or TensorFlow's operations, but on other
+            backends no Keras model. Of several hosts, each draws for its own rows.
+        precision: how layers compute, as in `cast_model`; "mixed" takes half the time or less where
+            the machine has it. Logits and loss are float32 in any case, and the model returned is,
+            unless the extractor was not.
+        checkpoint: path of a file ending in `.weights.h5`, written after each epoch. Where it is
+            there, the run goes on from it, on however many devices and hosts, and ends as if it had
+            never been stopped, if `augment` is one of `augmentation`. (Others draw from a state.)
         seed: of the rotation head, the order of the images and the random rotations.
         callbacks: Keras callbacks for `fit`.
         verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
@@ -60,7 +93,8 @@ def pretrain(
         `remove_head(model)` is the pretrained extractor.
 
     Raises:
-        ValueError: a setting out of its range, or images that `rotation_dataset` does not take.
+        ValueError: a setting out of its range, images that `rotation_dataset` does not take, or a
+            `checkpoint` that is of another run or cannot be read.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 1), "uint8")
@@ -72,27 +106,46 @@ def pretrain(
     Reference: section 3 of https://arxiv.org/abs/1803.07728
     """
     check_count("epochs", epochs)
-    dataset = rotation_dataset(
-        images,
-        batch_size=batch_size,
-        all_rotations=all_rotations,
-        rotations=rotations,
-        augment=augment,
-        seed=seed,
-    )
-    held_out = None
-    if validation_images is not None:
-        held_out = rotation_dataset(
-            validation_images, batch_size=batch_size, rotations=rotations, shuffle=False
-        )
-    schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate, decay_steps=epochs * _num_batches(dataset)
-    )
-    if precision != "float32":
-        extractor = cast_model(extractor, precision)
+    check_count("batch_size", batch_size)
+    rotations = check_rotations(rotations)
+    num_images = count_images(images)
+    batch_size = min(batch_size, num_images)
+    check_share(batch_size, len(rotations) if all_rotations else 1)
+    steps = -(-num_images // batch_size)
+    extractor = extractor if precision == "float32" else cast_model(extractor, precision)
     model = unfreeze(attach_head(extractor, len(rotations), seed=seed))
-    optimizer = keras.optimizers.Adam(schedule)
-    model, history = _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs * steps)
+    _compile(model, keras.optimizers.Adam(schedule))
+    task = {"all_rotations": all_rotations, "rotations": rotations, "seed": seed}
+    settings = {"epochs": epochs, "num_images": num_images, "batch_size": batch_size, **task}
+    settings |= {"learning_rate": learning_rate, "network": _fingerprint(model)}
+    settings["images"] = _describe(images)
+    checkpoint = Checkpoint(checkpoint, settings) if checkpoint is not None else None
+    done = checkpoint.restore(model) if checkpoint else 0
+    if done < epochs:
+        dataset = numbered_rotation_batches(
+            images,
+            batch_size=batch_size,
+            start=done * steps,
+            stop=epochs * steps,
+            share=host_share(),
+            augment=augment,
+            **task,
+        )
+        held_out = None
+        if validation_images is not None:
+            held_out = _held_out(validation_images, batch_size, rotations)
+        history = model.fit(
+            dataset,
+            steps_per_epoch=steps,
+            validation_data=held_out,
+            initial_epoch=done,
+            epochs=epochs,
+            callbacks=[*callbacks, *([checkpoint] if checkpoint else [])],
+            verbose=verbose if host_share()[0] == 0 else 0,
+            shuffle=False,
+        )
+    history = checkpoint.history() if checkpoint else history
     return (model if precision == "float32" else cast_model(model, "float32")), history
 
 
@@ -221,19 +274,21 @@ def endless_batches(arrays, batch_size, *, augment=None, seed=0):
     """Batches without end from arrays of one length, the first of them images, or from one array.
 
     Each pass has a new order, and batches go on across the ends of passes: all are of one size,
-    however few images there are.
+    however few images there are. A batch depends on the seed and its number alone. (tf.data's own
+    shuffle and repeat would go on where an earlier iterator got to, and `fit` throws one away.)
     """
     check_count("batch_size", batch_size)
     several = isinstance(arrays, tuple)
     tensors = [tf.constant(array) for array in (arrays if several else (arrays,))]
-    indices = tf.data.Dataset.range(len(tensors[0])).shuffle(len(tensors[0]), seed=seed).repeat()
-    change = augment or (lambda images: images)
 
-    def gather(i):
-        images, *rest = (tf.gather(tensor, i) for tensor in tensors)
-        return (change(images), *rest) if several else change(images)
+    def gather(number):
+        places = drawn_indices(number * batch_size, batch_size, len(tensors[0]), seed)
+        images, *rest = (tf.gather(tensor, places) for tensor in tensors)
+        if augment is not None:
+            images = augment_batch(augment, images, tf.stack([tf.constant(seed, tf.int64), number]))
+        return (images, *rest) if several else images
 
-    return indices.batch(batch_size).map(gather)
+    return tf.data.Dataset.counter().map(gather)
 
 
 def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
@@ -249,7 +304,7 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
         use_ema=True,
         ema_momentum=0.99,
     )
-    model.compile(optimizer, loss)
+    model.compile(_scaled(optimizer, model), loss)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
     model.fit(dataset, steps_per_epoch=updates, epochs=1, shuffle=False, verbose=verbose)
 
@@ -277,20 +332,80 @@ def _classification_dataset(model, images, labels, *, batch_size, seed=None):
 
 
 def _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose):
-    model.compile(
-        optimizer=_fresh_optimizer(optimizer),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    history = model.fit(
-        dataset,
-        validation_data=held_out,
-        epochs=epochs,
-        callbacks=list(callbacks),
-        verbose=verbose,
-        shuffle=False,  # the dataset shuffles itself
-    )
+    _compile(model, _fresh_optimizer(optimizer))
+    with whole_batches():  # the last batch of a pass may be smaller
+        history = model.fit(
+            dataset,
+            validation_data=held_out,
+            epochs=epochs,
+            callbacks=list(callbacks),
+            verbose=verbose,
+            shuffle=False,  # the dataset shuffles itself
+        )
     return model, history
+
+
+def _compile(model, optimizer):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(_scaled(optimizer, model), loss, metrics=["accuracy"])
+
+
+def _scaled(optimizer, model):
+    """In float16, small gradients round to zero unless the loss is scaled up on their way."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or not _has_float16(model):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer)
+
+
+def _has_float16(layer):
+    below = getattr(layer, "layers", ())
+    return layer.compute_dtype == "float16" or any(map(_has_float16, below))
+
+
+def _held_out(images, batch_size, rotations):
+    """Validation batches of one size, and before or after them the smaller one that is left.
+
+    Keras takes the layout of all batches from the first: one that cannot be shared out evenly
+    among devices must come first, so that all are computed whole.
+    """
+    settings = {"rotations": rotations, "shuffle": False}
+    number = _num_images(images)
+    if len(set(from_every_host(number))) > 1:
+        raise ValueError(f"validation_images must be the same on all hosts, here they are {number}")
+    odd = number % batch_size
+    whole = rotation_dataset(_rows(images, odd, None), batch_size=batch_size, **settings)
+    if not odd:
+        return whole
+    rest = rotation_dataset(_rows(images, 0, odd), batch_size=odd, **settings)
+    even = odd * len(rotations) % local_devices() == 0
+    return whole.concatenate(rest) if even else rest.concatenate(whole)
+
+
+def _rows(images, start, stop):
+    if not isinstance(images, tf.data.Dataset):
+        return images[start:stop]
+    return images.skip(start) if stop is None else images.take(stop)
+
+
+def _fingerprint(model):
+    """A short text that differs between networks: kinds of layers, shapes of weights, precision."""
+    layers = [
+        (type(layer).__name__, layer.compute_dtype, [weight.shape for weight in layer.weights])
+        for layer in model.layers
+    ]
+    return hashlib.sha256(repr(layers).encode()).hexdigest()[:16]
+
+
+def _describe(images):
+    """A short text that differs between sets of images: their size, and a sum over some of them.
+
+    Of a stream it is the first image, the first host's where there are several.
+    """
+    if isinstance(images, tf.data.Dataset):
+        some = next(images.take(1).as_numpy_iterator())[None]
+    else:
+        some = np.ascontiguousarray(images[:: -(-len(images) // 1000)])
+    return f"{some.shape[1:]} {from_every_host(zlib.crc32(some) % 2**31)[0]}"
 
 
 def _fresh_optimizer(optimizer):
@@ -299,14 +414,23 @@ def _fresh_optimizer(optimizer):
     return optimizer.__class__.from_config(optimizer.get_config())
 
 
-def _num_batches(dataset):
-    batches = int(dataset.cardinality())
-    if batches < 1:
+def count_images(images):
+    """Number of images to pretrain on; of a stream, each host has a part of its own."""
+    number = _num_images(images)
+    return sum(from_every_host(number)) if isinstance(images, tf.data.Dataset) else number
+
+
+def _num_images(images):
+    streamed = isinstance(images, tf.data.Dataset)
+    if streamed:
+        check_stream(images)
+    number = int(images.cardinality()) if streamed else len(images)
+    if number < 1:
         raise ValueError(
-            f"images must be of a known number of at least 1, got {batches} batches; for a dataset "
+            f"images must be of a known number of at least 1, got {number}; for a dataset "
             "without a length, state it with tf.data.experimental.assert_cardinality"
         )
-    return batches
+    return number
 
 
 def _stop_at_best(patience):

@@ -5,6 +5,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy as to_numpy
 
 from rotnet_keras import (
     attach_head,
@@ -14,6 +15,7 @@ from rotnet_keras import (
     cut,
     freeze,
     join_blocks,
+    models,
     nin_extractor,
     reinitialise,
     remove_head,
@@ -166,12 +168,12 @@ def test_batch_normalisation_frozen_and_unfrozen(images):
     train_a_little(model, images)
     assert moved(model, statistics) == set()
     # Frozen, a training step must normalise with the stored statistics, not with the batch's.
-    training, inference = (model(images, training=mode).numpy() for mode in (True, False))
+    training, inference = (to_numpy(model(images, training=mode)) for mode in (True, False))
     np.testing.assert_allclose(training, inference)
     unfreeze(model)
     train_a_little(model, images)
     assert moved(model, statistics) == set(statistics)
-    training, inference = (model(images, training=mode).numpy() for mode in (True, False))
+    training, inference = (to_numpy(model(images, training=mode)) for mode in (True, False))
     assert not np.allclose(training, inference)
 
 
@@ -246,7 +248,7 @@ def test_conv_blocks_extractor():
 
 def test_conv_blocks_end_in_averages_of_the_last_block(images):
     extractor = conv_blocks_extractor((12, 12, 1), (4, 8))
-    maps = keras.Model(extractor.input, extractor.get_layer("block2").output)(images).numpy()
+    maps = to_numpy(keras.Model(extractor.input, extractor.get_layer("block2").output)(images))
     assert (maps >= 0).all()
     np.testing.assert_allclose(extractor(images), maps.mean(axis=(1, 2)), rtol=1e-5)
 
@@ -335,7 +337,7 @@ def test_all_blocks_but_the_first_are_joined_by_default(images):
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_casting_there_and_back(images, precision):
     model = attach_head(conv_blocks_extractor((12, 12, 1), (4, 8)), 3)
-    expected = model(images).numpy()
+    expected = to_numpy(model(images))
     cast = cast_model(model, precision)
     policies = {layer.name: layer.dtype_policy.name for layer in cast.layers if layer.weights}
     assert policies.pop("head") == "float32"
@@ -350,6 +352,15 @@ def test_casting_there_and_back(images, precision):
     back = cast_model(cast, "float32")
     assert [layer.name for layer in back.layers] == [layer.name for layer in model.layers]
     np.testing.assert_array_equal(back(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "precision"),
+    [("CPU", "mixed_bfloat16"), ("TPU", "mixed_bfloat16"), ("GPU", "mixed_float16")],
+)
+def test_mixed_is_what_the_accelerator_has(extractor, monkeypatch, accelerator, precision):
+    monkeypatch.setattr(models, "running_accelerator", lambda: accelerator)
+    assert cast_model(extractor, "mixed").get_layer("conv1").dtype_policy.name == precision
 
 
 def test_casting_works_on_a_copy_nested_models_included(images):

@@ -51,7 +51,7 @@ def test_pretraining_repeats_for_the_same_seed(images, extractor, all_rotations)
     options = {"epochs": 2, "batch_size": 3, "all_rotations": all_rotations, "verbose": 0}
 
     def run(seed):
-        augment = keras.Sequential([keras.layers.RandomFlip("horizontal", seed=1)])
+        augment = keras.layers.RandomFlip("horizontal", seed=1)
         return pretrain(extractor, images, seed=seed, augment=augment, **options)[0]
 
     first, again, other = run(1), run(1), run(2)
@@ -175,7 +175,7 @@ def test_wrong_labels(images, extractor, labels, message):
 def test_no_images(images, extractor):
     with pytest.raises(ValueError, match="N at least 1"):
         fine_tune(extractor, images[:0], LABELS[:0], verbose=0)
-    with pytest.raises(ValueError, match="known number of at least 1, got 0 batches"):
+    with pytest.raises(ValueError, match="known number of at least 1, got 0;"):
         pretrain(extractor, images[:0], verbose=0)
 
 
@@ -231,6 +231,13 @@ def test_endless_batches_repeat_by_seed_and_reorder_each_pass():
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert not np.array_equal(first[0], first[1])
+
+
+def test_endless_batches_begin_anew_with_each_iterator():
+    """Keras's `fit` reads from a first one that it throws away."""
+    dataset = endless_batches(np.arange(5), 4, seed=1).take(6)
+    first, again = (list(dataset.as_numpy_iterator()) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
 
 
 def test_endless_batches_change_the_images_alone(images):
