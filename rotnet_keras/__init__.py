@@ -12,7 +12,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "rotation": ["rotate_batch", "rotate_each", "rotation_dataset"],
-        "datasets": ["DatasetError", "Examples", "Splits", "load_splits", "split_indices"],
+        "datasets": [
+            "DatasetError",
+            "Examples",
+            "Splits",
+            "load_splits",
+            "split_indices",
+            "stream_images",
+        ],
         "garments": ["draw_garments"],
         "models": [
             "attach_head",
@@ -30,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "two_conv_extractor",
             "unfreeze",
         ],
+        "runtime": ["prepare_runtime"],
         "augmentation": ["gentle_augmentation", "strong_augmentation"],
         "training": [
             "fine_tune",
@@ -66,6 +74,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "plot_map",
             "plot_rotations",
         ],
+        "pretraining": ["run_pretraining"],
         "experiment": ["run_experiment", "summarise"],
     },
 )

@@ -5,30 +5,49 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import signal
+import subprocess
 import sys
+import threading
 import traceback
 
 # TensorFlow's start-up notes about CPU instructions and missing GPUs say nothing to a user; this
 # must be set before it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+WATCHED = "ROTNET_KERAS_WATCHED"
+ONE_HOST = (
+    "rotnet_keras: only `pretrain` runs on several hosts: unset the variables that name them, such "
+    "as JAX_COORDINATOR_ADDRESS, for this job"
+)
+LOST = 75  # "try again later", of sysexits.h: another process of the run is gone
+
 
 def main(arguments=None):
-    """Run the experiment, or the study, as the command line says; return the exit status."""
+    """Run the job that the command line names; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["pretrain"]:
+        options = _pretrain_parser().parse_args(arguments[1:])
+        if WATCHED in os.environ:
+            return _watched(options)
+        several = options.hosts is not None or _hosts_are_set()
+        return _watch(arguments, options) if several else _run(_pretrain, options)
     if arguments[:1] == ["study"]:
-        return _run(_study, _study_parser().parse_args(arguments[1:]))
-    return _run(_experiment, _parser().parse_args(arguments))
+        job, options = _study, _study_parser().parse_args(arguments[1:])
+    else:
+        job, options = _experiment, _parser().parse_args(arguments)
+    if _hosts_are_set():
+        print(ONE_HOST, file=sys.stderr)
+        return 2
+    return _run(job, options)
 
 
 def _run(job, options):
     """Do a job; what the user can mend becomes one line, not a trace."""
-    from rotnet_keras.datasets import DatasetError
-
     try:
         job(options)
-    except (DatasetError, ValueError, OSError, ImportError) as error:
-        if isinstance(error, ValueError) and not _is_our_check(error):
+    except Exception as error:
+        if not _is_our_check(error):
             raise  # a fault in the program, not in what was asked of it
         print(f"rotnet_keras: {error}", file=sys.stderr)
         return 2
@@ -39,6 +58,9 @@ def _run(job, options):
 
 
 def _experiment(options):
+    from rotnet_keras.runtime import prepare_runtime
+
+    print(prepare_runtime(seed=options.seed))
     from rotnet_keras.experiment import summarise
 
     runs = _run_seeds(options)
@@ -51,7 +73,98 @@ def _experiment(options):
         print("\nA --quick run: too little training for these figures to mean much.")
 
 
+def _pretrain(options):
+    from rotnet_keras.runtime import prepare_runtime
+
+    runtime = prepare_runtime(
+        devices=options.devices, hosts=options.hosts, host=options.process, seed=options.seed
+    )
+    print(runtime, flush=True)
+    from rotnet_keras.pretraining import run_pretraining
+
+    results = run_pretraining(
+        options.dataset,
+        images=options.images,
+        image_size=options.size,
+        network=options.network,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        all_rotations=not options.one_rotation,
+        precision=options.precision,
+        seed=options.seed,
+        output=options.output,
+        data_dir=options.data_dir,
+        verbose=2,
+    )
+    if runtime.host == 0:
+        accuracy, speed = results["history"]["accuracy"][-1], results["images_per_second"]
+        print(f"Rotation accuracy {accuracy:.3f} in the last epoch", end="")
+        print(f", {speed:,} images per second" if speed else "")
+        print(f"Written to {options.output}")
+
+
+def _watch(arguments, options):
+    """Run this process of several in a child: JAX aborts, without a word that a user would
+    understand, where another one is lost, and that can only be said from outside.
+    """
+    command = [sys.executable, "-m", "rotnet_keras", *arguments]
+    child = subprocess.Popen(command, env=os.environ | {WATCHED: "1"}, stdin=subprocess.PIPE)
+    try:
+        status = child.wait()
+    except KeyboardInterrupt:  # the child has heard it, too
+        status = child.wait()
+    if status in (LOST, -signal.SIGABRT):
+        print(
+            "rotnet_keras: another process of this run stopped or cannot be reached, as far as JAX "
+            "can tell; what it says is above. Start all of them again with the same options: they "
+            f"go on from the last epoch in {options.output}",
+            file=sys.stderr,
+        )
+        return LOST
+    return 128 - status if status < 0 else status
+
+
+def _watched(options):
+    """Be the child of `_watch`; after an error leave at once, since JAX would wait for minutes for
+    the other processes, which wait for this one.
+    """
+    threading.Thread(target=_stop_with_watcher, daemon=True).start()
+    try:
+        status = _run(_pretrain, options)
+    except Exception as error:
+        traceback.print_exc()
+        status = LOST if _lost_another(error) else 1
+    if status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _stop_with_watcher():
+    """End when the watching process does, which closes the pipe that is this one's input."""
+    while os.read(0, 1):  # not sys.stdin, whose lock would spoil an ordinary end
+        pass
+    os._exit(LOST)
+
+
+def _hosts_are_set():
+    from rotnet_keras.runtime import HOST_VARIABLES
+
+    return any(name in os.environ for name in HOST_VARIABLES[0])
+
+
+def _lost_another(error):
+    """Whether JAX could not go on since another process is gone."""
+    said = f"{type(error).__name__}: {error}".lower()
+    signs = ("gloo", "coordination", "heartbeat", "unavailable:", "aborted:")
+    return any(sign in said for sign in signs)
+
+
 def _study(options):
+    from rotnet_keras.runtime import prepare_runtime
+
+    print(prepare_runtime(seed=options.seed))
     from rotnet_keras.arms import ARMS
     from rotnet_keras.study import WITHOUT_PRETEXT, run_study, summarise_study
 
@@ -208,8 +321,66 @@ def _study_parser():
     return parser
 
 
+def _pretrain_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m rotnet_keras pretrain",
+        description="Pretrain a network on rotations: on one device, several, or as one of several "
+        "processes on as many hosts. A checkpoint is written after each epoch; the same command "
+        "goes on from it, with however many devices and processes.",
+    )
+    add = parser.add_argument
+    add("--dataset", default="fashion_mnist", metavar="NAME", help="default: fashion_mnist")
+    add(
+        "--images",
+        metavar="DIR",
+        help="in its place, a folder of pictures, or a data set's name again, streamed from disk",
+    )
+    add("--size", type=_positive, metavar="N", help="height and width to bring images to")
+    add("--network", default="two_conv", metavar="NAME", help="as in study (default: two_conv)")
+    add("--epochs", type=_positive, default=10, metavar="N", help="default: 10")
+    add(
+        "--batch-size",
+        type=_positive,
+        default=64,
+        metavar="N",
+        help="different images in a batch, on all devices and hosts together (default: 64)",
+    )
+    add("--one-rotation", action="store_true", help="turn each image once a pass, not four times")
+    add(
+        "--precision",
+        default="float32",
+        metavar="NAME",
+        help="'mixed' for float16 on a GPU, bfloat16 elsewhere (default: float32)",
+    )
+    add(
+        "--devices",
+        type=lambda text: text if text == "all" else _positive(text),
+        default=1,
+        metavar="N",
+        help="to spread training over, on each host, or 'all' (default: 1)",
+    )
+    add(
+        "--hosts",
+        nargs="+",
+        metavar="ADDRESS",
+        help="host:port of every process, in one order everywhere, or 'auto' on a cluster that JAX "
+        "knows; default: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, if set",
+    )
+    add("--process", type=int, metavar="N", help="this one's place among the hosts, from 0")
+    add("--seed", type=int, default=0, help="of everything random (default: 0)")
+    add("--output", default="pretraining", metavar="DIR", help="default: pretraining")
+    add("--data-dir", metavar="DIR", help="where TFDS has, or shall put, prepared data")
+    return parser
+
+
 def _is_our_check(error):
     """Whether this package itself raised the error, as it does about arguments."""
+    from rotnet_keras.datasets import DatasetError
+
+    if isinstance(error, (DatasetError, OSError, ImportError)):
+        return True
+    if not isinstance(error, (ValueError, RuntimeError)):
+        return False
     *_, last = traceback.extract_tb(error.__traceback__)
     return pathlib.Path(last.filename).parent == pathlib.Path(__file__).parent
 

@@ -19,6 +19,7 @@ from rotnet_keras import garments
 from rotnet_keras._checks import check_count
 
 STAND_IN = "garments"
+PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
 class DatasetError(RuntimeError):
@@ -139,6 +140,85 @@ def load_splits(
         validation=Examples(train.images[validation], train.labels[validation]),
         test=test,
         stand_in=name == STAND_IN,
+    )
+
+
+def stream_images(source, *, image_size=None, split="train", share=(0, 1), seed=0, data_dir=None):
+    """Read images without labels one by one, for more of them than memory holds.
+
+    Args:
+        source: a folder of pictures (PNG, JPEG, GIF, BMP; those in folders below it, too), or the
+            name of an image classification data set of TensorFlow Datasets.
+        image_size: height and width to bring all images to, by a centre crop to a square and
+            antialiased resizing; for a folder it must be given. Pictures of a folder come in
+            colour, and of a moving one the first.
+        split: of a named data set, as TFDS writes it, for example "train[:50%]".
+        share: `(host, hosts)`: read this process's part alone, where several train together.
+        seed: of the order of a folder's files.
+        data_dir: as in `load_splits`.
+
+    Returns:
+        `tf.data.Dataset` of images `(S, S, C)`, 0..255, of known number, for `pretrain`; uint8, or
+        what a named data set holds. Each iteration has the same order.
+
+    Raises:
+        DatasetError: there is no such folder or no picture in it, or the data set cannot be had.
+        ValueError: an unknown name, or a folder without `image_size`.
+
+    Example:
+        >>> import keras, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> keras.utils.save_img(f"{folder}/one.png", np.zeros((20, 30, 3)), scale=False)
+        >>> stream_images(folder, image_size=16).element_spec.shape
+        TensorShape([16, 16, 3])
+    """
+    if image_size is not None:
+        check_count("image_size", image_size)
+    folder = pathlib.Path(source)
+    if folder.is_dir():
+        if image_size is None:
+            raise ValueError("image_size must be given for a folder of pictures, got None")
+        return _stream_folder(folder, image_size, share, seed)
+    if folder.is_absolute() or len(folder.parts) > 2:  # a TFDS name has one part, or a config, too
+        raise DatasetError(f"{folder} is no folder")
+    try:
+        return _stream_tfds(str(source), split, data_dir, image_size, share)
+    except ValueError as error:
+        raise ValueError(f"source: there is no folder {folder}, and {error}") from error
+
+
+def _stream_folder(folder, image_size, share, seed):
+    host, hosts = share
+    files = sorted(str(file) for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
+    if not files:
+        raise DatasetError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
+    files = np.random.default_rng(seed).permutation(files)[host::hosts]
+
+    def read(file):
+        image = tf.io.decode_image(tf.io.read_file(file), channels=3, expand_animations=False)
+        return tf.ensure_shape(_square(image, image_size), (image_size, image_size, 3))
+
+    return tf.data.Dataset.from_tensor_slices(files).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _stream_tfds(name, split, data_dir, image_size, share):
+    import tensorflow_datasets as tfds
+
+    host, hosts = share
+    builder = _find_builder(name, data_dir)
+    key, _ = _supervised_keys(builder)
+    _prepare(builder, None)
+    shape = builder.info.features[key].shape
+    if image_size is None and (None in shape or shape[0] != shape[1]):
+        image_size = 64
+    part = tfds.even_splits(split, hosts)[host]
+    # Without TFDS's own cache, which would hold a small data set in memory.
+    config = tfds.ReadConfig(try_autocache=False)
+    dataset = builder.as_dataset(split=part, read_config=config).map(lambda row: row[key])
+    if image_size is None:
+        return dataset
+    return dataset.map(
+        lambda image: _square(image, image_size), num_parallel_calls=tf.data.AUTOTUNE
     )
 
 

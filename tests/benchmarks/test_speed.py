@@ -1,4 +1,4 @@
-"""Speed, as ratios within one run: python -m pytest tests/benchmarks
+"""Speed, as ratios within one run: python -m pytest -n 0 tests/benchmarks
 
 Each test times our way and the other way in turns, so that a busy machine slows both, and
 compares the best of several rounds.

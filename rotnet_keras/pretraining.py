@@ -1,0 +1,142 @@
+"""The pretraining job: many images in, an extractor in a folder out; also from several hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import time
+
+import keras
+import tensorflow as tf
+
+from rotnet_keras._checks import check_count
+from rotnet_keras._files import replace_text, replace_with
+from rotnet_keras.datasets import load_splits, stream_images
+from rotnet_keras.models import NETWORKS, remove_head
+from rotnet_keras.runtime import alone, host_share
+from rotnet_keras.training import count_images, pretrain
+
+CHECKPOINT = "pretraining.weights.h5"
+
+
+def run_pretraining(
+    dataset="fashion_mnist",
+    *,
+    images=None,
+    image_size=None,
+    network="two_conv",
+    epochs=10,
+    batch_size=64,
+    learning_rate=3e-3,
+    all_rotations=True,
+    precision="float32",
+    seed=0,
+    output="pretraining",
+    data_dir=None,
+    verbose="auto",
+):
+    """Pretrain a network on rotations, into a folder that the same call goes on from.
+
+    Args:
+        dataset: name for `load_splits`, whose unlabelled images are learnt from and whose
+            validation images are watched: the pretraining of `run_experiment`.
+        images: in its place, what `pretrain` takes, or what `stream_images` reads: a folder of
+            pictures, or the name of a data set that does not fit in memory.
+        image_size: height and width to bring images to; for a folder it must be given.
+        network: a name from `NETWORKS`.
+        epochs: passes over the images.
+        batch_size: different images in a batch, on all devices and hosts together.
+        learning_rate: of the first update.
+        all_rotations: as in `pretrain`.
+        precision: as in `pretrain`.
+        seed: of everything random.
+        output: folder for the checkpoint, `extractor.keras`, `rotation_model.keras` and
+            `pretraining.json`. Of several hosts all read it, and the first one writes.
+        data_dir: as in `load_splits`.
+        verbose: Keras's progress bar.
+
+    Returns:
+        What `pretraining.json` holds: settings, history, and images per second after the first
+        epoch of this call, each turned image counted.
+
+    Raises:
+        DatasetError: the data cannot be had.
+        ValueError: a setting out of its range, or a folder of another run.
+
+    Example:
+        >>> results = run_pretraining("garments", epochs=1)  # doctest: +SKIP
+        >>> results["history"]["accuracy"]  # doctest: +SKIP
+        [0.93]
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
+    check_count("epochs", epochs)
+    held_out = None
+    if images is None:
+        splits = load_splits(dataset, seed=seed, data_dir=data_dir, image_size=image_size)
+        images, held_out = splits.unlabelled, splits.validation.images
+    elif isinstance(images, (str, os.PathLike)):
+        images = stream_images(
+            images, image_size=image_size, share=host_share(), seed=seed, data_dir=data_dir
+        )
+    shape = images.element_spec.shape if isinstance(images, tf.data.Dataset) else images.shape[1:]
+    output, clock = pathlib.Path(output), _Clock()
+    output.mkdir(parents=True, exist_ok=True)
+    settings = {"network": network, "epochs": epochs, "batch_size": batch_size, "seed": seed}
+    settings |= {"all_rotations": all_rotations, "precision": precision}
+    model, history = pretrain(
+        NETWORKS[network](tuple(shape), seed),
+        images,
+        validation_images=held_out,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        all_rotations=all_rotations,
+        precision=precision,
+        checkpoint=output / CHECKPOINT,
+        seed=seed,
+        callbacks=[clock],
+        verbose=verbose,
+    )
+    results = settings | {"history": history.history}
+    rows = min(batch_size, count_images(images)) * (4 if all_rotations else 1)
+    results["images_per_second"] = clock.images_per_second(rows)
+    if host_share()[0] == 0:
+        with alone():
+            for name, part in {"rotation_model": model, "extractor": remove_head(model)}.items():
+                with replace_with(output / f"{name}.keras") as beside:
+                    part.save(beside)
+        replace_text(output / "pretraining.json", json.dumps(results, indent=2) + "\n")
+    return results
+
+
+class _Clock(keras.callbacks.Callback):
+    """Times every epoch but the first, which also compiles, up to its validation.
+
+    Looked at by epochs: a callback for each batch would have Keras wait for the device every time.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.epochs, self.seconds = -1, 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start, self.end = time.perf_counter(), None
+
+    def on_test_begin(self, logs=None):
+        int(self.model.optimizer.iterations)  # waits until the device has done all of them
+        self.end = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.end is None:
+            self.on_test_begin()
+        self.epochs += 1
+        if self.epochs:
+            self.seconds += self.end - self.start
+
+    def images_per_second(self, batch):
+        """Speed with so many images in a batch; None where no second epoch was run."""
+        if self.epochs < 1:
+            return None
+        return round(self.epochs * self.params["steps"] * batch / self.seconds)
