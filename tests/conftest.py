@@ -11,17 +11,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-_data_used = []
+_data_used = set()
 
 
 @pytest.fixture(scope="session")
-def splits():
+def splits(request):
     """Fashion-MNIST where it can be had, else the drawn stand-in; the summary says which."""
     from rotnet_keras import load_splits
 
     splits = load_splits("fashion_mnist", fall_back=True)
     stand_in = "the drawn STAND-IN, since Fashion-MNIST cannot be had here"
-    _data_used.append(stand_in if splits.stand_in else "real Fashion-MNIST")
+    _data_used.add(stand_in if splits.stand_in else "real Fashion-MNIST")
+    if hasattr(request.config, "workeroutput"):  # one of several processes, of pytest-xdist
+        request.config.workeroutput["data_used"] = list(_data_used)
     return splits
 
 
@@ -52,9 +54,24 @@ def eagerly():
 
 
 @pytest.fixture(autouse=True)
+def _keep_backend():
+    """`prepare_runtime` tells child processes which backend it chose; notebooks choose anew."""
+    before = os.environ.get("KERAS_BACKEND")
+    yield
+    os.environ.pop("KERAS_BACKEND", None)
+    if before is not None:
+        os.environ["KERAS_BACKEND"] = before
+
+
+@pytest.fixture(autouse=True)
 def _close_figures():
     yield
     plt.close("all")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    _data_used.update(node.workeroutput.get("data_used", ()))
 
 
 def pytest_terminal_summary(terminalreporter):

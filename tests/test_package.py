@@ -1,5 +1,6 @@
 """What holds the package together: lazy import, documentation, one address, clean notebooks."""
 
+import configparser
 import doctest
 import importlib.metadata
 import json
@@ -11,6 +12,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import rotnet_keras
 
@@ -104,3 +107,23 @@ def test_notebooks_are_clean(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"/(home|root|Users|tmp|work)/", text), "a path of some machine"
     assert "STAND-IN" not in json.dumps(outputs), "not a run on real data"
+
+
+@pytest.mark.parametrize("runtime", ["cpu", "gpu", "tpu"])
+def test_pins_leave_a_colab_runtime_as_it_is(runtime):
+    """Every version that Colab ships satisfies what setup.cfg asks for, so pip replaces none."""
+    lines = (ROOT / ".ci" / "runtimes" / f"{runtime}.txt").read_text(encoding="utf-8").split()
+    shipped = {canonicalize_name(name): version for name, version in (x.split("==") for x in lines)}
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    wanted = [setup["options"]["install_requires"], extras["graph"], extras["jax"]]
+    requirements = [
+        Requirement(line)
+        for line in "\n".join(wanted).splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert {"keras", "numpy", "jax"} <= shipped.keys() & {r.name for r in requirements}
+    for requirement in requirements:
+        version = shipped.get(canonicalize_name(requirement.name))
+        assert version is None or requirement.specifier.contains(version), (requirement, version)

@@ -1,0 +1,150 @@
+"""Prove on the package versions of a Colab runtime that install cells and notebooks work there.
+
+python .ci/runtimes/check.py gpu NOTEBOOK...   or cpu, or tpu, which here means JAX on the CPU
+
+Makes a virtual environment with exactly the runtime's versions of what the package touches, runs
+the install cells of all notebooks in it, compares the versions before and after, and executes the
+notebooks that are named, in their short form.
+"""
+
+import configparser
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+# Colab's tensorflow-metadata does not fit its protobuf. A TPU's runtime has no TensorFlow, and the
+# one that fits its protobuf wants h5py below 3.15.
+MAY_CHANGE = {"cpu": {"tensorflow-metadata"}, "gpu": {"tensorflow-metadata"}, "tpu": {"h5py"}}
+ALSO_SHIPPED = ["jax", "ipykernel", "ipywidgets", "nbclient"]
+ADDRESS = re.compile(r"@ git\+https://github\.com/[\w./-]+")
+IN_COLAB = 'import sys, types; sys.modules["google.colab"] = types.ModuleType("google.colab")'
+OUT = 'del sys.modules["google.colab"]'
+EXECUTE = """
+import sys, nbformat
+from nbclient import NotebookClient
+path, only_install = sys.argv[1], sys.argv[2] == "install"
+notebook = nbformat.read(path, as_version=4)
+if only_install:
+    notebook.cells = [cell for cell in notebook.cells if cell.id in ("fake-colab", "install")]
+NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
+for cell in notebook.cells:
+    for output in cell.get("outputs", []):
+        print(output.get("text", ""), end="")
+"""
+
+
+def pinned(name):
+    """`{package: version}` of a runtime's list."""
+    lines = (HERE / f"{name}.txt").read_text(encoding="utf-8").split()
+    return {canonical(package): version for package, version in (x.split("==") for x in lines)}
+
+
+def canonical(name):
+    """A package's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def required():
+    """Names of what setup.cfg requires."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options"]["install_requires"].splitlines()
+    return [
+        canonical(re.match(r"[\w-]+", line)[0])
+        for line in lines
+        if line and not line.startswith("#")
+    ]
+
+
+def build(folder, versions):
+    """Make the environment as Colab ships it; return its Python."""
+    late = {"tensorflow-metadata"}  # pip would refuse to install it beside its protobuf
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    pip = [python, "-m", "pip", "-qq", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--upgrade", "pip"], check=True)
+    names = [name for name in [*required(), *ALSO_SHIPPED] if name in versions]
+    limits = folder / "limits.txt"
+    limits.write_text("\n".join(f"{n}=={v}" for n, v in versions.items() if n not in late))
+    subprocess.run([*pip, "install", "-c", limits, *names], check=True)
+    exact = [f"{name}=={versions[name]}" for name in late]
+    subprocess.run([*pip, "install", "--no-deps", *exact], check=True)
+    return python
+
+
+def installed(python):
+    """`{package: version}` in an environment."""
+    command = [python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
+    listed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return {canonical(package["name"]): package["version"] for package in listed}
+
+
+def as_in_colab(path, folder):
+    """A copy of a notebook that believes to be in Colab and installs this working tree."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["id"] == "install":
+            source = "".join(cell["source"])
+            if not ADDRESS.search(source):
+                sys.exit(f"{path.name}: the install cell does not install from GitHub")
+            cell["source"] = ADDRESS.sub(f"@ file://{ROOT}", source)
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    ids = [cell["id"] for cell in notebook["cells"]]
+    # JAX would ask the module for more.
+    notebook["cells"].insert(ids.index("install") + 1, cell | {"id": "no-colab", "source": OUT})
+    notebook["cells"].insert(0, cell | {"id": "fake-colab", "source": IN_COLAB})
+    copy = folder / path.name
+    copy.write_text(json.dumps(notebook), encoding="utf-8")
+    return copy
+
+
+def main(runtime, *notebooks):
+    """Check one runtime; return the exit status."""
+    if sys.version_info < (3, 11):
+        sys.exit("Colab's versions need Python 3.11 or later")
+    versions = pinned(runtime)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        python = build(folder, versions)
+        before = installed(python)
+        different = {p: before[p] for p in before.keys() & versions if before[p] != versions[p]}
+        environment = os.environ | short_settings() | {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
+        environment.pop("PYTHONPATH", None)
+        if runtime == "tpu":
+            environment |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+        shutil.copytree(ROOT / "notebooks" / "results", folder / "results")
+        every = sorted((ROOT / "notebooks").glob("*.ipynb"))
+        copies = [as_in_colab(path, folder) for path in every]
+        execute = [python, "-c", EXECUTE]
+        here = {"env": environment, "cwd": folder, "check": True}
+        for copy in copies:
+            subprocess.run([*execute, copy, "install"], **here)
+        after = installed(python)
+        changed = {p: (v, after.get(p)) for p, v in before.items() if after.get(p) != v}
+        print(f"{runtime}: replaced {changed or 'nothing'}")
+        print(f"{runtime}: added {', '.join(sorted(after.keys() - before.keys()))}", flush=True)
+        if different or set(changed) - MAY_CHANGE[runtime]:
+            print(f"{runtime}: WRONG: not as shipped {different}; replaced {changed}")
+            return 1
+        for name in (pathlib.Path(path).name for path in notebooks):
+            subprocess.run([*execute, folder / name, "all"], **here)
+            print(f"{runtime}: {name} ran", flush=True)
+    return 0
+
+
+def short_settings():
+    """What notebooks/conftest.py sets for quick runs."""
+    text = (ROOT / "notebooks" / "conftest.py").read_text(encoding="utf-8")
+    return dict(re.findall(r'setdefault\("(\w+)", "(\w+)"\)', text))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
