@@ -111,9 +111,9 @@ def prepare_runtime(*, devices=1, hosts=None, host=None, seed=0):
     import keras
 
     keras.utils.set_random_seed(seed)
-    keras.distribution.set_distribution(None)
     if backend == "jax":
         _join(keras, cluster)
+    keras.distribution.set_distribution(None)
     used = _spread(keras, devices, cluster is not None) if several else 1
     host, hosts = host_share()
     return Runtime(running_accelerator(), backend, used, hosts, host, seed)

@@ -199,6 +199,10 @@ if hosts:
         rk.pretrain(rk.two_conv_extractor((28, 28, 1)), images, batch_size=6, all_rotations=False)
     except ValueError as error:
         print(error)
+    try:
+        rk.prepare_runtime()  # would leave every process to itself
+    except RuntimeError as error:
+        print(error)
 model, _ = rk.pretrain(
     rk.two_conv_extractor((28, 28, 1)), images, batch_size=20,
     checkpoint=output + "/net.weights.h5", callbacks=[stop], **settings,
@@ -229,6 +233,7 @@ def test_two_processes_end_like_one(start, tmp_path):
         statuses, said = finish([begin(place, 9, name, port) for place in (0, 1)])
         assert statuses == [0, 0], said
         assert "2 devices, host 1 of 2" in said[1]
+        assert "this process trains with 2 hosts, and must go on so, got hosts None" in said[1]
         assert (
             "batch_size must be shared out evenly among 2 hosts with 2 devices each, got 6"
             in (said[1])
