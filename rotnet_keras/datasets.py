@@ -208,9 +208,7 @@ def _stream_tfds(name, split, data_dir, image_size, share):
     builder = _find_builder(name, data_dir)
     key, _ = _supervised_keys(builder)
     _prepare(builder, None)
-    shape = builder.info.features[key].shape
-    if image_size is None and (None in shape or shape[0] != shape[1]):
-        image_size = 64
+    image_size = _size_to_bring_to(builder, key, image_size)
     part = tfds.even_splits(split, hosts)[host]
     # Without TFDS's own cache, which would hold a small data set in memory.
     config = tfds.ReadConfig(try_autocache=False)
@@ -420,9 +418,7 @@ def _clean_up_after_failure(builder):
 
 
 def _read(builder, part, keys, image_size):
-    shape = builder.info.features[keys[0]].shape
-    if image_size is None and (None in shape or shape[0] != shape[1]):
-        image_size = 64
+    image_size = _size_to_bring_to(builder, keys[0], image_size)
     try:
         dataset = builder.as_dataset(split=part, shuffle_files=False)
         dataset = dataset.map(lambda row: (row[keys[0]], row[keys[1]]))
@@ -440,6 +436,14 @@ def _read(builder, part, keys, image_size):
             "the data again (connected, or with manual_dir), or give another data_dir"
         ) from error
     return Examples(np.concatenate(images), np.concatenate(labels).astype("int32"))
+
+
+def _size_to_bring_to(builder, image_key, image_size):
+    """The size asked for; else None where all images are square and of one size, else 64."""
+    shape = builder.info.features[image_key].shape
+    if image_size is None and (None in shape or shape[0] != shape[1]):
+        return 64
+    return image_size
 
 
 def _square(image, size):

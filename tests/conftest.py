@@ -71,7 +71,8 @@ def _close_figures():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    _data_used.update(node.workeroutput.get("data_used", ()))
+    output = getattr(node, "workeroutput", {})  # a process that crashed has none
+    _data_used.update(output.get("data_used", ()))
 
 
 def pytest_terminal_summary(terminalreporter):
