@@ -13,12 +13,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "rotation": ["rotate_batch", "rotate_each", "rotation_dataset"],
         "datasets": [
-            "DatasetError",
             "Examples",
             "Splits",
             "load_splits",
+            "make_splits",
             "split_indices",
             "stream_images",
+        ],
+        "pictures": [
+            "DatasetError",
+            "list_classes",
+            "list_pictures",
+            "read_pictures",
+            "unpack_zip",
         ],
         "garments": ["draw_garments"],
         "models": [

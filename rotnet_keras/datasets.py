@@ -1,10 +1,11 @@
-"""Real data through TensorFlow Datasets, split into unlabelled, labelled, validation and test."""
+"""Real data, from TensorFlow Datasets, folders or arrays, divided for an experiment."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import difflib
+import os
 import pathlib
 import shutil
 import threading
@@ -16,14 +17,19 @@ import tensorflow as tf
 from sklearn.model_selection import train_test_split
 
 from rotnet_keras import garments
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import check_count, check_every_class, check_examples, check_images
+from rotnet_keras.pictures import (
+    DatasetError,
+    check_reading,
+    list_classes,
+    list_pictures,
+    read_pictures,
+    square,
+    stream_pictures,
+)
 
 STAND_IN = "garments"
-PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-
-
-class DatasetError(RuntimeError):
-    """Data that cannot be had or read; the message says what to do about it."""
+SIZE = 64  # that images of many sizes are brought to, unless another is asked for
 
 
 class Examples(NamedTuple):
@@ -45,6 +51,8 @@ class Splits:
         validation: `Examples` to choose with.
         test: `Examples` to report on, the official test set where there is one.
         stand_in: True for the drawn garments, which are no real data.
+        fit: how oblong pictures became squares, as in `read_pictures`.
+        skipped: files of a folder that could not be read.
     """
 
     name: str
@@ -54,6 +62,8 @@ class Splits:
     validation: Examples
     test: Examples
     stand_in: bool = False
+    fit: str = "crop"
+    skipped: tuple[str, ...] = ()
 
     @property
     def image_shape(self):
@@ -69,12 +79,15 @@ class Splits:
 def load_splits(
     name="fashion_mnist",
     *,
-    num_labels=1000,
-    num_validation=10_000,
+    num_labels=None,
+    num_validation=None,
     seed=0,
     data_dir=None,
     manual_dir=None,
     image_size=None,
+    fit="crop",
+    channels=None,
+    broken="raise",
     fall_back=False,
 ):
     """Load an image classification data set and divide its training images for few labels.
@@ -84,18 +97,30 @@ def load_splits(
     The three are disjoint. A data set without a `test` split lends its `validation` split, else a
     sixth of its training images that is the same for every seed. Everything is held in memory.
 
+    A folder of your own pictures has one of two forms:
+
+    - `unlabelled/` with pictures, in folders or not; `labelled/` with a folder for each class,
+      named like it; and, if you like, `test/` with the same. All labels are used, unless
+      `num_labels` says fewer.
+    - a folder for each class, and nothing else: then `num_labels` must be given, and the labels of
+      the other pictures are not looked at.
+
     Args:
-        name: any image classification data set of TensorFlow Datasets, or "garments" for the
-            drawn stand-in.
-        num_labels: labelled images in all.
-        num_validation: validation images in all.
+        name: any image classification data set of TensorFlow Datasets; "garments" for the drawn
+            stand-in; or a folder, a `pathlib.Path` or text. (Text that TFDS knows as a name is that
+            data set: say "./mnist" for a folder of that name.)
+        num_labels: labelled images in all; None for 1,000, of a folder as above.
+        num_validation: validation images in all; None for a sixth of the training images, of a
+            folder a sixth of those with labels.
         seed: of the draw; the same seed gives the same images.
         data_dir: where prepared data lies or is to be prepared, instead of TFDS's own place
             (`TFDS_DATA_DIR`, else `~/tensorflow_datasets`).
         manual_dir: folder with the data set's original files, downloaded by hand.
-        image_size: height and width to bring all images to, by a centre crop to a square and
-            antialiased resizing. None leaves square images of one size as they are and brings
-            others to 64.
+        image_size: height and width to bring all images to, with antialiasing. None leaves a named
+            data set's square images of one size as they are and brings others to 64.
+        fit: how oblong images become square, as in `read_pictures`.
+        channels: of a folder's pictures, as in `read_pictures`.
+        broken: what to do about files of a folder that cannot be read, as in `read_pictures`.
         fall_back: where the data cannot be had, warn and draw the stand-in instead of raising
             `DatasetError`.
 
@@ -114,44 +139,217 @@ def load_splits(
 
     Reference: https://www.tensorflow.org/datasets/catalog/overview#image_classification
     """
-    check_count("num_labels", num_labels)
-    check_count("num_validation", num_validation)
-    if image_size is not None:
-        check_count("image_size", image_size)
+    for argument, value in (("num_labels", num_labels), ("num_validation", num_validation)):
+        if value is not None:
+            check_count(argument, value)
+    check_reading(SIZE if image_size is None else image_size, fit, channels, broken)
+    division = {"num_labels": num_labels, "num_validation": num_validation, "seed": seed}
+    folder = _as_folder(name)
+    if folder is not None:
+        reading = {"fit": fit, "channels": channels, "broken": broken}
+        return _load_folder(folder, division, image_size=image_size or SIZE, **reading)
     try:
         if name == STAND_IN:
             train, test, class_names = _draw_stand_in()
         else:
-            train, test, class_names = _load_tfds(name, data_dir, manual_dir, image_size)
+            train, test, class_names = _load_tfds(name, data_dir, manual_dir, image_size, fit)
     except DatasetError as error:
         if not fall_back:
             raise
         warnings.warn(f"USING DRAWN STAND-IN GARMENTS, NO REAL DATA: {error}", stacklevel=2)
         name = STAND_IN
         train, test, class_names = _draw_stand_in()
-    unlabelled, labelled, validation = split_indices(
-        train.labels, num_labels=num_labels, num_validation=num_validation, seed=seed
-    )
-    return Splits(
-        name=name,
-        class_names=tuple(class_names),
-        unlabelled=train.images[unlabelled],
-        labelled=Examples(train.images[labelled], train.labels[labelled]),
-        validation=Examples(train.images[validation], train.labels[validation]),
-        test=test,
-        stand_in=name == STAND_IN,
-    )
+    division["num_labels"] = 1000 if num_labels is None else num_labels
+    splits = make_splits(*train, test=test, class_names=class_names, name=name, **division)
+    return dataclasses.replace(splits, stand_in=name == STAND_IN, fit=fit)
 
 
-def stream_images(source, *, image_size=None, split="train", share=(0, 1), seed=0, data_dir=None):
+def make_splits(
+    images,
+    labels=None,
+    *,
+    unlabelled=None,
+    test=None,
+    class_names=None,
+    name="images",
+    num_labels=None,
+    num_validation=None,
+    seed=0,
+):
+    """Divide images of your own, arrays or datasets, as `load_splits` divides a named data set.
+
+    Args:
+        images: `(N, S, S, C)` array of pixels 0..255, or a `tf.data.Dataset` of single
+            `(image, label)` pairs.
+        labels: `(N,)` whole numbers from 0, each class several times; None for a dataset.
+        unlabelled: more images without labels, an array or a dataset of single images.
+        test: `(images, labels)`, or a dataset of pairs; None takes a sixth of the labelled images
+            away, the same ones for every seed.
+        class_names: one a class; None names them by their numbers.
+        name: of the data, for titles.
+        num_labels: labelled images in all; the others join the unlabelled ones. None for all there
+            are, where there are unlabelled ones.
+        num_validation: validation images in all; None for a sixth of the labelled ones.
+        seed: of the draw.
+
+    Returns:
+        `Splits`, in memory.
+
+    Raises:
+        ValueError: arguments that do not fit together, or more images asked for than there are.
+
+    Example:
+        >>> images = np.zeros((60, 12, 12, 1), "uint8")
+        >>> splits = make_splits(images, np.arange(60) % 2, unlabelled=images)
+        >>> [len(part.labels) for part in (splits.labelled, splits.validation, splits.test)]
+        [42, 8, 10]
+    """
+    train = _examples("images", images, labels)
+    unlabelled = None if unlabelled is None else _stacked("unlabelled", unlabelled)
+    names = range(max(int(train.labels.max()) + 1, 2)) if class_names is None else class_names
+    *_, num_classes = check_every_class(*train, len(names))
+    if test is None:
+        train, test = _take(train, max(len(train.labels) // 6, num_classes), seed=0)
+    else:
+        test = _examples("test", *(test if isinstance(test, tuple) else (test, None)))
+    for argument, some in (("unlabelled", unlabelled), ("test", test.images)):
+        if some is not None and some.shape[1:] != train.images.shape[1:]:
+            raise ValueError(
+                f"{argument} must have images like the others, {train.images.shape[1:]}, got "
+                f"{some.shape[1:]}"
+            )
+    if num_validation is None:
+        num_validation = max(len(train.labels) // 6, num_classes)
+    all_labels = len(train.labels) - num_validation
+    if unlabelled is not None and num_labels in (None, all_labels):
+        labelled, validation = _take(train, num_validation, seed=seed)
+    elif num_labels is None:
+        raise ValueError(
+            f"num_labels must be given where no images are without labels, got None; it may be up "
+            f"to {all_labels - num_classes}"
+        )
+    else:
+        rest, *parts = split_indices(
+            train.labels, num_labels=num_labels, num_validation=num_validation, seed=seed
+        )
+        rest = train.images[rest]
+        unlabelled = rest if unlabelled is None else np.concatenate([unlabelled, rest])
+        labelled, validation = (Examples(train.images[i], train.labels[i]) for i in parts)
+    return Splits(name, tuple(map(str, names)), unlabelled, labelled, validation, test)
+
+
+def _examples(argument, images, labels):
+    """Check labelled images of whatever form, and bring them into arrays."""
+    if isinstance(images, tf.data.Dataset):
+        if not isinstance(images.element_spec, tuple) or len(images.element_spec) != 2:
+            raise ValueError(
+                f"{argument} must be a dataset of pairs (image, label), got {images.element_spec}"
+            )
+        pairs = list(images.as_numpy_iterator())
+        if not pairs:
+            raise ValueError(f"{argument} must hold at least one image, got none")
+        images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
+    images, labels = check_examples(images, labels)
+    return Examples(images, labels.astype("int32"))
+
+
+def _stacked(argument, images):
+    if isinstance(images, tf.data.Dataset):
+        if not isinstance(images.element_spec, tf.TensorSpec):
+            raise ValueError(
+                f"{argument} must be a dataset of single images, got {images.element_spec}"
+            )
+        images = np.array(list(images.as_numpy_iterator()))
+    return check_images(images)
+
+
+def _take(examples, count, *, seed):
+    """Divide examples into the others and `count` drawn ones."""
+    labels = examples.labels
+    parts = _stratified(np.arange(len(labels)), labels, count, seed)
+    return [Examples(examples.images[part], labels[part]) for part in parts]
+
+
+def _as_folder(source):
+    """The folder that is meant, or None where it is the name of a data set."""
+    import tensorflow_datasets as tfds
+
+    text = isinstance(source, str)
+    if not source or not isinstance(source, (str, os.PathLike)):
+        return None
+    path = pathlib.Path(source)
+    if path.is_dir():
+        known = text and source.split("/")[0] in {STAND_IN, *tfds.list_builders()}
+        return None if known else path
+    if text and not path.is_absolute() and len(path.parts) < 3:  # as "cifar10_1/v4" has
+        return None
+    raise DatasetError(f"{path} is no folder")
+
+
+def _load_folder(folder, division, **reading):
+    """`Splits` of a folder of pictures, in one of its two forms."""
+    if not (folder / "labelled").is_dir():
+        classes, unlabelled, test = list_classes(folder), [], {}
+    else:
+        classes, unlabelled = (
+            list_classes(folder / "labelled"),
+            list_pictures(folder / "unlabelled"),
+        )
+        test = list_classes(folder / "test") if (folder / "test").is_dir() else {}
+    names = list(classes)
+    if not test.keys() <= classes.keys():
+        raise DatasetError(f"{folder / 'test'} must hold classes of {names}, got {list(test)}")
+    parts = [_with_labels(classes, names), _with_labels(test, names)]
+    parts.append((unlabelled, [-1] * len(unlabelled)))
+    # All in one go, for one list of broken files and one answer to whether all are grey.
+    files = [file for some, _ in parts for file in some]
+    images, read = read_pictures(files, **reading)
+    sound = np.split(read, np.cumsum([len(some) for some, _ in parts])[:-1])
+    images = np.split(images, np.cumsum([part.sum() for part in sound])[:-1])
+    labels = [
+        np.array(labels, "int32")[part] for (_, labels), part in zip(parts, sound, strict=True)
+    ]
+    splits = make_splits(
+        images[0],
+        labels[0],
+        unlabelled=images[2] if len(images[2]) else None,
+        test=(images[1], labels[1]) if test else None,
+        class_names=names,
+        name=folder.resolve().name,
+        **division,
+    )
+    skipped = tuple(str(file) for file, whole in zip(files, read, strict=True) if not whole)
+    return dataclasses.replace(splits, fit=reading["fit"], skipped=skipped)
+
+
+def _with_labels(classes, names):
+    files = [file for some in classes.values() for file in some]
+    return files, [names.index(name) for name, some in classes.items() for _ in some]
+
+
+def stream_images(
+    source,
+    *,
+    image_size=None,
+    fit="crop",
+    channels=None,
+    broken="raise",
+    split="train",
+    share=(0, 1),
+    seed=0,
+    data_dir=None,
+):
     """Read images without labels one by one, for more of them than memory holds.
 
     Args:
-        source: a folder of pictures (PNG, JPEG, GIF, BMP; those in folders below it, too), or the
-            name of an image classification data set of TensorFlow Datasets.
-        image_size: height and width to bring all images to, by a centre crop to a square and
-            antialiased resizing; for a folder it must be given. Pictures of a folder come in
-            colour, and of a moving one the first.
+        source: a folder of pictures, those in folders below it, too, or the name of an image
+            classification data set of TensorFlow Datasets; told apart as by `load_splits`.
+        image_size: height and width to bring all images to, with antialiasing; for a folder it must
+            be given.
+        fit: how oblong images become square, as in `read_pictures`.
+        channels: 3, or 1 for grey, of the pictures of a folder; None is 3.
+        broken: what to do about files of a folder that cannot be read, as in `read_pictures`; to
+            find them, all are read once beforehand.
         split: of a named data set, as TFDS writes it, for example "train[:50%]".
         share: `(host, hosts)`: read this process's part alone, where several train together.
         seed: of the order of a folder's files.
@@ -162,8 +360,9 @@ def stream_images(source, *, image_size=None, split="train", share=(0, 1), seed=
         what a named data set holds. Each iteration has the same order.
 
     Raises:
-        DatasetError: there is no such folder or no picture in it, or the data set cannot be had.
-        ValueError: an unknown name, or a folder without `image_size`.
+        DatasetError: there is no such folder or no picture in it, pictures that cannot be read, or
+            the data set cannot be had.
+        ValueError: an unknown name, a folder without `image_size`, or an argument out of its range.
 
     Example:
         >>> import keras, tempfile
@@ -172,36 +371,23 @@ def stream_images(source, *, image_size=None, split="train", share=(0, 1), seed=
         >>> stream_images(folder, image_size=16).element_spec.shape
         TensorShape([16, 16, 3])
     """
-    if image_size is not None:
-        check_count("image_size", image_size)
-    folder = pathlib.Path(source)
-    if folder.is_dir():
-        if image_size is None:
-            raise ValueError("image_size must be given for a folder of pictures, got None")
-        return _stream_folder(folder, image_size, share, seed)
-    if folder.is_absolute() or len(folder.parts) > 2:  # a TFDS name has one part, or a config, too
-        raise DatasetError(f"{folder} is no folder")
-    try:
-        return _stream_tfds(str(source), split, data_dir, image_size, share)
-    except ValueError as error:
-        raise ValueError(f"source: there is no folder {folder}, and {error}") from error
-
-
-def _stream_folder(folder, image_size, share, seed):
+    check_reading(SIZE if image_size is None else image_size, fit, channels, broken)
+    folder = _as_folder(source)
+    if folder is None:
+        try:
+            return _stream_tfds(str(source), split, data_dir, image_size, fit, share)
+        except ValueError as error:
+            raise ValueError(f"source: there is no folder {source}, and {error}") from error
+    if image_size is None:
+        raise ValueError("image_size must be given for a folder of pictures, got None")
     host, hosts = share
-    files = sorted(str(file) for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
-    if not files:
-        raise DatasetError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
-    files = np.random.default_rng(seed).permutation(files)[host::hosts]
-
-    def read(file):
-        image = tf.io.decode_image(tf.io.read_file(file), channels=3, expand_animations=False)
-        return tf.ensure_shape(_square(image, image_size), (image_size, image_size, 3))
-
-    return tf.data.Dataset.from_tensor_slices(files).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    files = np.random.default_rng(seed).permutation(list_pictures(folder))[host::hosts]
+    return stream_pictures(
+        list(files), image_size=image_size, fit=fit, channels=channels, broken=broken
+    )
 
 
-def _stream_tfds(name, split, data_dir, image_size, share):
+def _stream_tfds(name, split, data_dir, image_size, fit, share):
     import tensorflow_datasets as tfds
 
     host, hosts = share
@@ -216,7 +402,7 @@ def _stream_tfds(name, split, data_dir, image_size, share):
     if image_size is None:
         return dataset
     return dataset.map(
-        lambda image: _square(image, image_size), num_parallel_calls=tf.data.AUTOTUNE
+        lambda image: square(image, image_size, fit), num_parallel_calls=tf.data.AUTOTUNE
     )
 
 
@@ -285,7 +471,7 @@ def _draw_stand_in():
     return train, test, garments.CLASS_NAMES
 
 
-def _load_tfds(name, data_dir, manual_dir, image_size):
+def _load_tfds(name, data_dir, manual_dir, image_size, fit):
     builder = _find_builder(name, data_dir)
     image_key, label_key = _supervised_keys(builder)
     _prepare(builder, manual_dir)
@@ -294,13 +480,9 @@ def _load_tfds(name, data_dir, manual_dir, image_size):
         raise ValueError(f"name must be a data set with a train split, {name!r} has {list(parts)}")
     class_names = builder.info.features[label_key].names
     keys = (image_key, label_key)
-    train = _read(builder, "train", keys, image_size)
+    train = _read(builder, "train", keys, image_size, fit)
     held_out = next((part for part in ("test", "validation") if part in parts), None)
-    if held_out is not None:
-        return train, _read(builder, held_out, keys, image_size), class_names
-    count = len(train.labels)
-    kept, taken = _stratified(np.arange(count), train.labels, count // 6, seed=0)
-    train, test = (Examples(train.images[i], train.labels[i]) for i in (kept, taken))
+    test = None if held_out is None else _read(builder, held_out, keys, image_size, fit)
     return train, test, class_names
 
 
@@ -417,14 +599,14 @@ def _clean_up_after_failure(builder):
         raise
 
 
-def _read(builder, part, keys, image_size):
+def _read(builder, part, keys, image_size, fit):
     image_size = _size_to_bring_to(builder, keys[0], image_size)
     try:
         dataset = builder.as_dataset(split=part, shuffle_files=False)
         dataset = dataset.map(lambda row: (row[keys[0]], row[keys[1]]))
         if image_size is not None:
             dataset = dataset.map(
-                lambda image, label: (_square(image, image_size), label),
+                lambda image, label: (square(image, image_size, fit), label),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         rows = dataset.batch(1024).prefetch(tf.data.AUTOTUNE)
@@ -439,19 +621,11 @@ def _read(builder, part, keys, image_size):
 
 
 def _size_to_bring_to(builder, image_key, image_size):
-    """The size asked for; else None where all images are square and of one size, else 64."""
+    """The size asked for; else None where all images are square and of one size, else `SIZE`."""
     shape = builder.info.features[image_key].shape
     if image_size is None and (None in shape or shape[0] != shape[1]):
-        return 64
+        return SIZE
     return image_size
-
-
-def _square(image, size):
-    """Crop the centre to a square and resize it to `(size, size)`, uint8."""
-    side = tf.reduce_min(tf.shape(image)[:2])
-    image = tf.image.resize_with_crop_or_pad(image, side, side)
-    image = tf.image.resize(image, (size, size), antialias=True)
-    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
 
 
 def _first_line(error):

@@ -4,11 +4,12 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotnet_keras import DatasetError, load_splits, split_indices
+from rotnet_keras import DatasetError, load_splits, make_splits, split_indices
 from rotnet_keras.garments import CLASS_NAMES
 
 COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
@@ -301,3 +302,54 @@ def test_damaged_description(prepared):
     description.write_text("{ torn")
     with pytest.raises(DatasetError, match=r"'tiny_colours' cannot be opened.*delete its folder"):
         load_tiny(prepared)
+
+
+def numbered(count):
+    """Images that say which they are."""
+    return np.tile(np.arange(count, dtype="uint8")[:, None, None, None], (1, 4, 4, 1))
+
+
+def test_arrays_and_datasets_divide_alike():
+    images, labels, more = numbered(60), np.arange(60) % 3, numbered(40)
+    arrays = make_splits(images, labels, unlabelled=more, num_labels=9)
+    pairs = tf.data.Dataset.from_tensor_slices((images, labels))
+    singles = tf.data.Dataset.from_tensor_slices(more)
+    datasets = make_splits(pairs, unlabelled=singles, num_labels=9)
+    for part in ("labelled", "validation", "test"):
+        for one, other in zip(getattr(arrays, part), getattr(datasets, part), strict=True):
+            np.testing.assert_array_equal(one, other)
+        images, labels = getattr(arrays, part)
+        np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels)
+    np.testing.assert_array_equal(arrays.unlabelled, datasets.unlabelled)
+    assert len(arrays.unlabelled) == 40 + 60 - 10 - 8 - 9
+    assert arrays.class_names == ("0", "1", "2")
+    held_out = make_splits(pairs, test=pairs.take(6), num_labels=9).test
+    assert held_out.labels.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": np.arange(59) % 3}, r"labels must be whole numbers of shape \(60,\)"),
+        ({"labels": np.arange(60) % 3 + 1}, "labels must hold each of the classes 0 to 3"),
+        ({"class_names": ["a", "b"]}, "labels must hold each of the classes 0 to 1 and no others"),
+        ({"num_labels": None}, "num_labels must be given where no images are without labels"),
+        (
+            {"unlabelled": numbered(4)[:, :3]},
+            r"unlabelled must have images like .* got \(3, 4, 1\)",
+        ),
+        ({"test": (numbered(4)[..., :0], np.arange(4))}, r"test must have images like the others"),
+        (
+            {"unlabelled": tf.data.Dataset.from_tensor_slices((numbered(4), np.arange(4)))},
+            "unlabelled must be a dataset of single images",
+        ),
+        (
+            {"images": tf.data.Dataset.from_tensor_slices(numbered(4)), "labels": None},
+            r"images must be a dataset of pairs \(image, label\)",
+        ),
+    ],
+)
+def test_arrays_that_do_not_fit_together(options, message):
+    given = {"images": numbered(60), "labels": np.arange(60) % 3, "num_labels": 9, **options}
+    with pytest.raises(ValueError, match=message):
+        make_splits(given.pop("images"), given.pop("labels"), **given)

@@ -1,0 +1,296 @@
+"""Pictures on disk: which there are, which of them can be read, and how they become squares."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import tempfile
+import warnings
+import zipfile
+import zlib
+
+import keras
+import numpy as np
+import PIL
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from rotnet_keras._checks import check_count
+
+# HEIC and HEIF cannot be read, but must not be passed over in silence either.
+PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+PICTURES += (".webp",)
+FITS = ("crop", "pad", "resize")
+BROKEN = ("raise", "skip")
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow has it
+
+
+class DatasetError(RuntimeError):
+    """Data that cannot be had or read; the message says what to do about it."""
+
+
+def list_pictures(folder):
+    """List the picture files in a folder and in those below it.
+
+    Hidden files and folders are left out, and `__MACOSX`, which Macs put into zip archives: what
+    they hold is named like pictures and is none.
+
+    Args:
+        folder: path.
+
+    Returns:
+        sorted list of `pathlib.Path`.
+
+    Raises:
+        DatasetError: there is no such folder, or no picture in it.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is no folder")
+    files = [file for file in folder.rglob("*") if file.suffix.lower() in PICTURES]
+    files = [
+        file for file in files if _is_shown(*file.relative_to(folder).parts) and file.is_file()
+    ]
+    if not files:
+        raise DatasetError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
+    return sorted(files)
+
+
+def list_classes(folder):
+    """List the pictures of a folder that has one folder for each class.
+
+    Returns:
+        `{class name: list of files}`, in the order of the names.
+
+    Raises:
+        DatasetError: fewer than two classes, a class without pictures, or pictures beside them.
+    """
+    folder = pathlib.Path(folder)
+    below = [entry for entry in sorted(folder.iterdir()) if _is_shown(entry.name)]
+    loose = [file.name for file in below if file.suffix.lower() in PICTURES and file.is_file()]
+    if loose:
+        raise DatasetError(
+            f"{folder} must hold a folder for each class, it holds {len(loose)} pictures beside "
+            f"them, {_shown(loose[0])} for one; put them into the folders of their classes"
+        )
+    classes = {entry.name: list_pictures(entry) for entry in below if entry.is_dir()}
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{folder} must hold a folder for each of two or more classes, got "
+            f"{[_shown(name) for name in classes]}"
+        )
+    return classes
+
+
+def read_pictures(files, *, image_size, fit="crop", channels=None, broken="raise"):
+    """Read pictures into one array of squares.
+
+    Args:
+        files: list of paths. What Pillow reads is read: PNG, JPEG, WebP, GIF and TIFF (the first
+            image of several), BMP, AVIF where Pillow has it. A photograph is turned upright by what
+            its camera noted (EXIF); transparency is dropped; 16 bits a pixel become 8.
+        image_size: height and width of the squares.
+        fit: "crop" cuts the centre out, "pad" puts black at two sides, "resize" stretches. What is
+            padded shows by its edges whether it was turned by 90 degrees, which spoils the pretext
+            task where most pictures are oblong.
+        channels: 3, or 1 for grey; None takes 1 where all pictures are grey.
+        broken: "raise" one error that lists all pictures that cannot be read, or "skip" them and
+            list them in a warning.
+
+    Returns:
+        `(images, read)`: uint8 `(N, image_size, image_size, channels)`, 0..255, and a bool array,
+        which of the files they are.
+
+    Raises:
+        DatasetError: pictures that cannot be read, all of them if they are to be skipped.
+        ValueError: an argument out of its range.
+
+    Example:
+        >>> import keras, pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "one.png"
+        >>> keras.utils.save_img(file, np.full((20, 30, 3), 9), scale=False)
+        >>> images, read = read_pictures([file], image_size=16)
+        >>> images.shape, read.tolist()
+        ((1, 16, 16, 1), [True])
+    """
+    check_reading(image_size, fit, channels, broken)
+    images = np.zeros((len(files), image_size, image_size, 3), "uint8")
+    reasons = {}
+    pictures = _decoded(files).map(lambda image, reason: (square(image, image_size, fit), reason))
+    for number, (image, reason) in enumerate(pictures.prefetch(16).as_numpy_iterator()):
+        images[number] = image
+        if reason:
+            reasons[files[number]] = reason.decode()
+    read = _answer(files, reasons, broken)
+    images = images if read.all() else images[read]
+    if channels is None:
+        channels = 1 if _all_grey(images) else 3
+    return (
+        images if channels == 3 else np.concatenate([_grey(image[None]) for image in images])
+    ), read
+
+
+def stream_pictures(files, *, image_size, fit="crop", channels=3, broken="raise"):
+    """Read pictures one by one, again in each iteration; arguments as of `read_pictures`.
+
+    All are read once beforehand, to find those that cannot be.
+
+    Returns:
+        `tf.data.Dataset` of uint8 images `(image_size, image_size, channels)`, of known number.
+    """
+    check_reading(image_size, fit, channels, broken)
+    reasons = {}
+    for file, (_, reason) in zip(files, _decoded(files).as_numpy_iterator(), strict=True):
+        if reason:
+            reasons[file] = reason.decode()
+    read = _answer(files, reasons, broken)
+    files = [file for file, sound in zip(files, read, strict=True) if sound]
+
+    def fitted(image, reason):
+        # Read a moment ago, it must still be there.
+        with tf.control_dependencies([tf.debugging.assert_equal(reason, "", "lost a picture")]):
+            image = square(image, image_size, fit)
+        image = _grey(image) if channels == 1 else image
+        return tf.ensure_shape(image, (image_size, image_size, channels or 3))
+
+    return _decoded(files).map(fitted, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def square(image, size, fit="crop"):
+    """Bring one image `(H, W, C)` to uint8 `(size, size, C)`, as `read_pictures` says."""
+    shape = tf.shape(image)[:2]
+    if fit == "crop":
+        side = tf.reduce_min(shape)
+        image = tf.image.resize_with_crop_or_pad(image, side, side)
+    inner = (size, size)
+    if fit == "pad":
+        inner = tf.maximum(1, shape * size // tf.reduce_max(shape))
+    image = tf.image.resize(image, inner, antialias=True)
+    image = tf.image.resize_with_crop_or_pad(image, size, size)
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+
+
+def unpack_zip(path, folder):
+    """Unpack a zip archive of pictures into a new folder.
+
+    Args:
+        path: of the archive.
+        folder: to make; what is there already is left alone.
+
+    Returns:
+        `pathlib.Path` of the folder, or of the one folder in it if that is all there is.
+
+    Raises:
+        DatasetError: no zip archive, a damaged one, one with a file that would land elsewhere, or
+            a folder that is there already.
+
+    Example:
+        >>> unpack_zip("pictures.zip", "pictures")  # doctest: +SKIP
+        PosixPath('pictures')
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists():
+        raise DatasetError(f"folder must be a new one, {folder} is there already")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unpacked", dir=folder.parent) as beside:
+        _unpack(path, pathlib.Path(beside) / "pictures")
+        shutil.move(pathlib.Path(beside) / "pictures", folder)
+    inside = [entry for entry in folder.iterdir() if _is_shown(entry.name)]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _unpack(path, folder):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            outside = [name for name in archive.namelist() if _leaves(name, folder)]
+            if outside:
+                raise DatasetError(f"{path} holds files that would land elsewhere: {outside}")
+            size = sum(info.file_size for info in archive.infolist())
+            if size > shutil.disk_usage(folder.parent).free:
+                raise DatasetError(f"{path} holds {size / 1e9:.1f} GB, which the disk has not left")
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        raise DatasetError(f"{path} is no sound zip archive: {error}") from error
+
+
+def _leaves(name, folder):
+    target = pathlib.Path(os.path.normpath(folder / name.replace("\\", "/")))
+    return not target.is_relative_to(folder)
+
+
+def _decoded(files):
+    """Dataset of `(image, reason)`: uint8 `(H, W, 3)`, and why it could not be read or ""."""
+    names = tf.constant([os.fsencode(file) for file in files], tf.string)
+
+    def decode(name):
+        image, reason = tf.numpy_function(_decode, [name], [tf.uint8, tf.string])
+        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(reason, ())
+
+    dataset = tf.data.Dataset.from_tensor_slices(names)
+    return dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _decode(name):
+    file = os.fsdecode(name)
+    try:
+        return _read(file), b""
+    except (PIL.UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+        reason = str(error)
+    except Exception as error:  # a damaged file may raise anything from within Pillow
+        reason = f"{type(error).__name__}: {error}"
+    reason = reason.replace(file, "the file").splitlines()[0] if reason else "cannot be read"
+    return np.zeros((1, 1, 3), "uint8"), reason.encode()
+
+
+def _read(file):
+    with Image.open(file) as header:
+        mode, picture = header.mode, None
+    if mode.startswith("I;16"):
+        deep = np.asarray(keras.utils.load_img(file, color_mode="grayscale"), "uint16")
+        picture = Image.fromarray((deep // 257).astype("uint8")).convert("RGB")
+    elif mode in ("I", "F"):
+        raise ValueError(f"32 bits a pixel (mode {mode}), of which no one knows what is white")
+    return np.asarray(ImageOps.exif_transpose(picture or keras.utils.load_img(file)))
+
+
+def _answer(files, reasons, broken):
+    """Which files could be read; an error or a warning lists the others."""
+    if reasons:
+        number = f"{len(reasons):,} of {len(files):,} pictures cannot be read"
+        lines = "".join(f"\n  {_shown(file)}: {why}" for file, why in reasons.items())
+        if broken == "raise" or len(reasons) == len(files):
+            raise DatasetError(
+                f'{number}; mend or remove them, or leave them out with broken="skip" '
+                f"(--broken skip):{lines}"
+            )
+        warnings.warn(f"{number} and are left out:{lines}", stacklevel=3)
+    return np.array([file not in reasons for file in files])
+
+
+def check_reading(image_size, fit, channels, broken):
+    """Raise unless these are arguments of `read_pictures`."""
+    check_count("image_size", image_size)
+    allowed = {"fit": (fit, FITS), "channels": (channels, (None, 1, 3)), "broken": (broken, BROKEN)}
+    for name, (value, values) in allowed.items():
+        if value not in values:
+            raise ValueError(f"{name} must be one of {values}, got {value!r}")
+
+
+def _is_shown(*names):
+    return not any(name.startswith(".") or name == "__MACOSX" for name in names)
+
+
+def _all_grey(images):
+    return all(np.array_equal(images[..., 0], images[..., place]) for place in (1, 2))
+
+
+def _grey(images):
+    sums = tf.reduce_sum(tf.cast(images, tf.float32) * LUMA, axis=-1, keepdims=True)
+    return tf.cast(tf.round(sums), tf.uint8)
+
+
+def _shown(file):
+    """A file's name as any terminal can show it: without control characters and stray bytes."""
+    text = os.fspath(file).encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
