@@ -44,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "two_conv_extractor",
             "unfreeze",
         ],
+        "backbones": ["backbone_extractor", "make_extractor"],
         "runtime": ["prepare_runtime"],
         "augmentation": ["gentle_augmentation", "strong_augmentation"],
         "training": [

@@ -20,6 +20,7 @@ from rotnet_keras import garments
 from rotnet_keras._checks import check_count, check_every_class, check_examples, check_images
 from rotnet_keras.pictures import (
     DatasetError,
+    check_pictures,
     check_reading,
     list_classes,
     list_pictures,
@@ -382,9 +383,8 @@ def stream_images(
         raise ValueError("image_size must be given for a folder of pictures, got None")
     host, hosts = share
     files = np.random.default_rng(seed).permutation(list_pictures(folder))[host::hosts]
-    return stream_pictures(
-        list(files), image_size=image_size, fit=fit, channels=channels, broken=broken
-    )
+    files = check_pictures(list(files), broken=broken)
+    return stream_pictures(files, image_size=image_size, fit=fit, channels=channels)
 
 
 def _stream_tfds(name, split, data_dir, image_size, fit, share):

@@ -413,6 +413,8 @@ def cast_model(model, precision):
         precision = "mixed_float16" if running_accelerator() == "GPU" else "mixed_bfloat16"
 
     def cast(layer):
+        if not isinstance(layer, keras.layers.Layer):  # an operation, as in `x / 127.5`
+            return layer.__class__.from_config(layer.get_config())
         dtype = "float32" if layer.name == HEAD else precision
         return layer.__class__.from_config(layer.get_config() | {"dtype": dtype})
 
@@ -477,7 +479,9 @@ def _normalise(x, *, name, output):
 
 
 def _on_grid(maps, grid):
-    """Averages over at most `grid` by `grid` cells, as vectors."""
+    """Averages over at most `grid` by `grid` cells, as vectors; a vector stays as it is."""
+    if len(maps.shape) == 2:
+        return maps
     height, width = maps.shape[1:3]
     cell = (-(-height // grid), -(-width // grid))
     maps = keras.layers.AveragePooling2D(cell, padding="same")(maps)

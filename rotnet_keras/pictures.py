@@ -16,7 +16,7 @@ import PIL
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import check_choice, check_count
 
 # HEIC and HEIF cannot be read, but must not be passed over in silence either.
 PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
@@ -131,21 +131,37 @@ def read_pictures(files, *, image_size, fit="crop", channels=None, broken="raise
     ), read
 
 
-def stream_pictures(files, *, image_size, fit="crop", channels=3, broken="raise"):
-    """Read pictures one by one, again in each iteration; arguments as of `read_pictures`.
-
-    All are read once beforehand, to find those that cannot be.
+def check_pictures(files, *, broken="raise"):
+    """Find the pictures that cannot be read, by reading all; arguments as of `read_pictures`.
 
     Returns:
-        `tf.data.Dataset` of uint8 images `(image_size, image_size, channels)`, of known number.
+        list of the files that can be.
+
+    Raises:
+        DatasetError: as `read_pictures`.
     """
-    check_reading(image_size, fit, channels, broken)
+    check_choice("broken", broken, BROKEN)
     reasons = {}
     for file, (_, reason) in zip(files, _decoded(files).as_numpy_iterator(), strict=True):
         if reason:
             reasons[file] = reason.decode()
     read = _answer(files, reasons, broken)
-    files = [file for file, sound in zip(files, read, strict=True) if sound]
+    return [file for file, sound in zip(files, read, strict=True) if sound]
+
+
+def stream_pictures(files, *, image_size, fit="crop", channels=None):
+    """Read pictures one by one, again in each iteration; arguments as of `read_pictures`.
+
+    Args:
+        files: list of paths, which `check_pictures` found to be whole.
+        image_size: height and width of the squares.
+        fit: as in `read_pictures`.
+        channels: 1 for grey; 3 or None for colour.
+
+    Returns:
+        `tf.data.Dataset` of uint8 images `(image_size, image_size, channels)`, of known number.
+    """
+    check_reading(image_size, fit, channels)
 
     def fitted(image, reason):
         # Read a moment ago, it must still be there.
@@ -268,13 +284,12 @@ def _answer(files, reasons, broken):
     return np.array([file not in reasons for file in files])
 
 
-def check_reading(image_size, fit, channels, broken):
+def check_reading(image_size, fit, channels, broken="raise"):
     """Raise unless these are arguments of `read_pictures`."""
     check_count("image_size", image_size)
-    allowed = {"fit": (fit, FITS), "channels": (channels, (None, 1, 3)), "broken": (broken, BROKEN)}
-    for name, (value, values) in allowed.items():
-        if value not in values:
-            raise ValueError(f"{name} must be one of {values}, got {value!r}")
+    check_choice("fit", fit, FITS)
+    check_choice("channels", channels, (None, 1, 3))
+    check_choice("broken", broken, BROKEN)
 
 
 def _is_shown(*names):

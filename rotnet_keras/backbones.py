@@ -1,0 +1,197 @@
+"""Extractors by name, or from any functional Keras model, such as those of keras.applications."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+
+import keras
+
+from rotnet_keras._checks import check_count
+from rotnet_keras._files import load_model
+from rotnet_keras.models import NETWORKS, copy_model, reinitialise
+from rotnet_keras.pictures import DatasetError
+
+SMALLEST = 75  # pixels; no network of keras.applications wants more
+APPLICATIONS = tuple(sorted(n for n in vars(keras.applications) if n[0].isupper()))
+
+
+def make_extractor(backbone, image_shape, *, weights=None, layer=None, seed=0):
+    """Build an extractor by the name of its network, or from a network that you have.
+
+    Args:
+        backbone: a name from `NETWORKS` ("two_conv", "conv_blocks", ...), or what
+            `backbone_extractor` takes.
+        image_shape: `(height, width, channels)`.
+        weights: as in `backbone_extractor`; networks of this package have none.
+        layer: name of the layer to cut at; None for the network's own features.
+        seed: of the initial weights.
+
+    Returns:
+        `keras.Model` from `(B, height, width, channels)` pixels in 0..255 to features `(B, D)`.
+
+    Raises:
+        DatasetError: weights that cannot be downloaded.
+        ValueError: as `backbone_extractor`.
+
+    Example:
+        >>> make_extractor("two_conv", (28, 28, 1)).output_shape
+        (None, 16)
+    """
+    if not isinstance(backbone, str) or backbone not in NETWORKS:
+        return backbone_extractor(backbone, image_shape, weights=weights, layer=layer, seed=seed)
+    if weights is not None:
+        raise ValueError(f"weights must be None for the network {backbone!r}, got {weights!r}")
+    extractor = NETWORKS[backbone](tuple(image_shape), seed)
+    if layer is None:
+        return extractor
+    return backbone_extractor(extractor, image_shape, layer=layer)
+
+
+def backbone_extractor(
+    backbone, image_shape, *, weights=None, layer=None, preprocess=None, input_size=None, seed=0
+):
+    """Make an extractor of any functional Keras model: images as they are in, a vector out.
+
+    Images are brought to the size, the channels and the range of pixels that the network wants by
+    layers of the extractor itself; the network's own layers keep their names and can be cut at
+    (`cut`, `join_blocks`, `linear_probe`). Batch normalisation forgets at least as fast as Keras's
+    default: MobileNet's own averages take thousands of updates, more than few labels allow.
+
+    Args:
+        backbone: name of a network of `keras.applications`, such as "MobileNetV2"; a `.keras` file;
+            or a functional `keras.Model` with one image input, which stays as it is.
+        image_shape: `(height, width, channels)`, one or three channels.
+        weights: None for random ones from `seed` (a model or file keeps its own); "imagenet", which
+            are downloaded once, for a name; or a `.weights.h5` file of the network, which for a
+            name is without its top.
+        layer: name of the layer to cut at; None for the last one.
+        preprocess: function from pixels 0..255 to what the network wants, made of Keras's layers
+            and operations; None for that of the application, and for nothing otherwise.
+        input_size: height and width that the network works at; None for those that it is built
+            for, of an application those of the images, but at least 75.
+        seed: of random weights.
+
+    Returns:
+        `keras.Model` from `(B, height, width, channels)` pixels in 0..255 to float32 `(B, D)`; maps
+        are averaged by a last layer named "features".
+
+    Raises:
+        DatasetError: weights that cannot be downloaded.
+        ValueError: an unknown name or layer, a model that is not functional or does not take
+            images, or weights that do not fit it.
+
+    Example:
+        >>> extractor = backbone_extractor("MobileNetV2", (28, 28, 1), layer="block_3_expand_relu")
+        >>> extractor.output_shape, extractor.layers[0].output.shape
+        ((None, 144), (None, 28, 28, 1))
+
+    Reference: https://keras.io/api/applications
+    """
+    shape = _check_shape(image_shape)
+    if input_size is not None:
+        check_count("input_size", input_size)
+    if isinstance(backbone, str) and backbone in APPLICATIONS:
+        network, own = _application(backbone, input_size or max(*shape[:2], SMALLEST), weights)
+        preprocess = own if preprocess is None else preprocess
+    else:
+        network = _own_network(backbone)
+        if weights is not None:
+            _load_weights(network, weights)
+    images = keras.Input(shape, name="images")
+    x = _as_wanted(images, network.input_shape, input_size)
+    x = x if preprocess is None else preprocess(x)
+    extractor = _cut_flat(network, images, x, layer)
+    random = isinstance(backbone, str) and backbone in APPLICATIONS and weights is None
+    return reinitialise(extractor, seed=seed) if random else extractor
+
+
+def _application(name, size, weights):
+    """A network of keras.applications without its top, and its own preprocessing."""
+    build = getattr(keras.applications, name)
+    downloaded = "imagenet" if weights == "imagenet" else None
+    try:
+        network = build(weights=downloaded, include_top=False, input_shape=(size, size, 3))
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        if downloaded is None:
+            raise ValueError(
+                f"backbone {name} cannot be built for {size} pixels: {error}"
+            ) from error
+        raise DatasetError(
+            f"weights 'imagenet' of {name} cannot be had: {error}. Connect to the network and try "
+            "again, or give a .weights.h5 file of the network without its top"
+        ) from error
+    if weights not in (None, "imagenet"):
+        _load_weights(network, weights)
+    return network, sys.modules[build.__module__].preprocess_input
+
+
+def _own_network(backbone):
+    if isinstance(backbone, (str, os.PathLike)) and str(backbone).endswith(".keras"):
+        backbone = load_model(backbone)
+    functional = isinstance(backbone, keras.Model) and hasattr(backbone, "_run_through_graph")
+    if not functional or len(backbone.inputs) != 1 or len(backbone.inputs[0].shape) != 4:
+        raise ValueError(
+            "backbone must be a functional keras.Model with one input of images, a .keras file of "
+            f"one, one of {', '.join(NETWORKS)}, or of {', '.join(APPLICATIONS)}; got {backbone!r}"
+        )
+    return copy_model(backbone)
+
+
+def _load_weights(network, weights):
+    path = pathlib.Path(weights) if isinstance(weights, (str, os.PathLike)) else None
+    if path is None or not path.is_file() or not path.name.endswith(".weights.h5"):
+        raise ValueError(
+            f"weights must be None, 'imagenet' or a file that ends in .weights.h5, got {weights!r}"
+        )
+    try:
+        network.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"weights {path} do not fit {network.name}: {error}") from error
+
+
+def _as_wanted(images, wanted, input_size):
+    """Bring images to the height, width and channels that a network wants."""
+    height, width, channels = (input_size or wanted[1], input_size or wanted[2], wanted[3])
+    x = images
+    if (height, width) != (None, None) and (height, width) != tuple(images.shape[1:3]):
+        x = keras.layers.Resizing(height, width, antialias=True, name="to_size")(x)
+    given = images.shape[-1]
+    if channels == 3 and given == 1:
+        x = keras.layers.Concatenate(name="to_channels")([x, x, x])
+    elif channels == 1 and given == 3:
+        x = keras.ops.image.rgb_to_grayscale(x)
+    elif channels not in (None, given):
+        raise ValueError(f"backbone must take 1 or 3 channels, or {given}, got {channels}")
+    return x
+
+
+def _cut_flat(network, images, x, layer):
+    """The network's layers up to one of them, on `x` made from images, and not nested in it."""
+    names = [part.name for part in network.layers]
+    if layer is not None and layer not in names:
+        raise ValueError(f"layer must be the name of one of the layers {names}, got {layer!r}")
+    for part in network._flatten_layers():
+        if isinstance(part, keras.layers.BatchNormalization):
+            part.momentum = min(part.momentum, 0.99)
+    end = network.outputs[0] if layer is None else network.get_layer(layer).output
+    lower = keras.Model(network.inputs[0], end)
+    # What clone_model does, too; called on x, a model would become one nested layer without names.
+    features = lower._run_through_graph(x, operation_fn=lambda operation: operation)
+    if len(features.shape) > 2:
+        features = keras.layers.GlobalAveragePooling2D(name="features")(features)
+    extractor = keras.Model(images, features, name=network.name)
+    return copy_model(extractor)
+
+
+def _check_shape(image_shape):
+    shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else (image_shape,)
+    for size in shape:
+        check_count("image_shape", size)
+    if len(shape) != 3 or shape[2] not in (1, 3):
+        raise ValueError(
+            "image_shape must be (height, width, channels) with 1 or 3 channels, got "
+            f"{image_shape!r}"
+        )
+    return shape
