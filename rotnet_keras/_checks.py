@@ -65,9 +65,30 @@ def check_path(name, value):
         raise ValueError(f"{name} must be a path, got {got(value)}")
 
 
+def check_paths(**values):
+    """`check_path` of several arguments that may be None."""
+    for name, value in values.items():
+        if value is not None:
+            check_path(name, value)
+
+
+def check_source(name, value):
+    """Raise unless `value` is text or a path, which may name data; nothing is looked up."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name} must be a name, got {got(value)}")
+
+
+def check_share(share):
+    """Raise unless `share` is `(host, hosts)`."""
+    pair = isinstance(share, (tuple, list)) and len(share) == 2 and all(map(is_whole, share))
+    if not pair or not 0 <= share[0] < share[1]:
+        raise ValueError(f"share must be (host, hosts), 0 <= host < hosts, got {got(share)}")
+
+
 def check_list(name, values, of="values"):
     """Return the items of a list or the like, at least one, or raise."""
-    if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
+    whole = getattr(values, "shape", None) == ()
+    if whole or isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise ValueError(f"{name} must be a list of {of}, got {got(values)}")
     items = list(values)
     if not items:
@@ -146,12 +167,13 @@ def check_examples(images, labels, *, model=None, whose=""):
     return images, check_labels(labels, len(images), f"{whose}labels")
 
 
-def check_labels(labels, count, name="labels", *, each="images"):
-    """Return labels as an array, or raise unless they are so many whole numbers."""
+def check_labels(labels, count=None, name="labels", *, each="images"):
+    """Return labels as an array, or raise unless they are so many whole numbers, one or more."""
     try:
         labels = np.asarray(labels)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be whole numbers, got {got(labels)}: {error}") from error
+    count = count or max(labels.size, 1)
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"{name} must be whole numbers of shape ({count},), one for each of the {each}, "

@@ -16,7 +16,15 @@ import tensorflow as tf
 from sklearn.model_selection import train_test_split
 
 from rotnet_keras import garments
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import (
+    check_count,
+    check_counts,
+    check_labels,
+    check_paths,
+    check_seed,
+    check_share,
+    check_source,
+)
 
 STAND_IN = "garments"
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -104,8 +112,8 @@ def load_splits(
 
     Raises:
         DatasetError: the data cannot be had (no network, missing or damaged files).
-        ValueError: unknown name, no image classification data, or more images asked for than
-            there are.
+        ValueError: unknown name, no image classification data, more images asked for than there
+            are, or a setting out of its range.
 
     Example:
         >>> splits = load_splits("garments", num_labels=100)
@@ -118,6 +126,9 @@ def load_splits(
     check_count("num_validation", num_validation)
     if image_size is not None:
         check_count("image_size", image_size)
+    check_source("name", name)
+    check_paths(data_dir=data_dir, manual_dir=manual_dir)
+    check_seed(seed)
     try:
         if name == STAND_IN:
             train, test, class_names = _draw_stand_in()
@@ -163,7 +174,7 @@ def stream_images(source, *, image_size=None, split="train", share=(0, 1), seed=
 
     Raises:
         DatasetError: there is no such folder or no picture in it, or the data set cannot be had.
-        ValueError: an unknown name, or a folder without `image_size`.
+        ValueError: an unknown name, a folder without `image_size`, or a setting out of its range.
 
     Example:
         >>> import keras, tempfile
@@ -174,6 +185,11 @@ def stream_images(source, *, image_size=None, split="train", share=(0, 1), seed=
     """
     if image_size is not None:
         check_count("image_size", image_size)
+    check_source("source", source)
+    check_source("split", split)
+    check_share(share)
+    check_paths(data_dir=data_dir)
+    check_seed(seed)
     folder = pathlib.Path(source)
     if folder.is_dir():
         if image_size is None:
@@ -233,14 +249,17 @@ def split_indices(labels, *, num_labels, num_validation, seed=0):
         `(unlabelled, labelled, validation)`, integer arrays that together hold 0 to N - 1 once.
 
     Raises:
-        ValueError: more asked for than there is, or fewer than one for each class.
+        ValueError: more asked for than there is, fewer than one for each class, or labels that are
+            not whole numbers from 0.
 
     Example:
         >>> parts = split_indices(np.arange(100) % 2, num_labels=10, num_validation=20)
         >>> [len(part) for part in parts]
         [70, 10, 20]
     """
-    labels = np.asarray(labels)
+    labels = check_labels(labels)
+    check_counts(num_labels=num_labels, num_validation=num_validation)
+    check_seed(seed)
     num_classes = len(np.unique(labels))
     for argument, value in (("num_labels", num_labels), ("num_validation", num_validation)):
         if value < num_classes:
