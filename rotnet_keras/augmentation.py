@@ -5,6 +5,10 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from rotnet_keras._checks import check_choice, check_number, check_seed
+
+FILL_MODES = ("constant", "nearest", "reflect", "wrap")
+
 
 class Augmentation:
     """Keras's preprocessing layers one after the other, with a seed for each batch if wanted.
@@ -66,17 +70,24 @@ def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed
     Args:
         shift: largest shift, as a fraction of height and width.
         mirror: also mirror left and right, half of the time; not for digits or letters.
-        fill_mode: what appears at the edges: "constant" is black, "nearest" repeats the edge.
+        fill_mode: what appears at the edges: "constant" is black, "nearest" repeats the edge;
+            "reflect" and "wrap" as in Keras's layers.
         seed: of the draws.
 
     Returns:
         `Augmentation`, a function from `(B, H, W, C)` pixels, and a `seed` if you like, to float32
         of the same shape, for `tf.data.Dataset.map`.
 
+    Raises:
+        ValueError: a `shift` that is no fraction, an unknown `fill_mode`, a `seed` that is none.
+
     Example:
         >>> tuple(gentle_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
         (5, 28, 28, 1)
     """
+    check_number("shift", shift, "in 0..1", lambda x: 0 <= x <= 1)
+    check_choice("fill_mode", fill_mode, FILL_MODES)
+    check_seed(seed)
     layers = keras.layers
     moved = layers.RandomTranslation(
         shift, shift, fill_mode=fill_mode, interpolation="nearest", seed=seed
@@ -98,6 +109,9 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
         up to 12 percent; a rectangle of 2 to 25 percent of each is black, beside what these moves
         made black.
 
+    Raises:
+        ValueError: as `gentle_augmentation`.
+
     Example:
         >>> tuple(strong_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
         (5, 28, 28, 1)
@@ -105,8 +119,8 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
     Reference: strong augmentation is section 2.3 of FixMatch, https://arxiv.org/abs/2001.07685;
     without its list of colour changes, which grey images do not have.
     """
-    layers = keras.layers
     gentle = gentle_augmentation(shift=4 / 28, mirror=mirror, fill_mode=fill_mode, seed=seed)
+    layers = keras.layers
     edges = {"fill_mode": fill_mode, "interpolation": "nearest"}
     bent = [
         layers.RandomRotation(15 / 360, seed=seed + 2, **edges),

@@ -8,6 +8,7 @@ import pathlib
 import h5py
 import keras
 
+from rotnet_keras._checks import check_path
 from rotnet_keras._files import replace_with
 from rotnet_keras.runtime import alone, from_every_host, host_share
 
@@ -28,6 +29,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, path, settings):
         super().__init__()
+        check_path("checkpoint", path)
         self.path = pathlib.Path(path)
         if not self.path.name.endswith(".weights.h5"):
             raise ValueError(f"checkpoint must be a path ending in .weights.h5, got {str(path)!r}")

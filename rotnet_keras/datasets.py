@@ -17,7 +17,18 @@ import tensorflow as tf
 from sklearn.model_selection import train_test_split
 
 from rotnet_keras import garments
-from rotnet_keras._checks import check_count, check_every_class, check_examples, check_images
+from rotnet_keras._checks import (
+    check_counts,
+    check_every_class,
+    check_examples,
+    check_images,
+    check_labels,
+    check_list,
+    check_paths,
+    check_seed,
+    check_share,
+    check_source,
+)
 from rotnet_keras.pictures import (
     DatasetError,
     check_pictures,
@@ -130,8 +141,8 @@ def load_splits(
 
     Raises:
         DatasetError: the data cannot be had (no network, missing or damaged files).
-        ValueError: unknown name, no image classification data, or more images asked for than
-            there are.
+        ValueError: unknown name, no image classification data, more images asked for than there
+            are, or a setting out of its range.
 
     Example:
         >>> splits = load_splits("garments", num_labels=100)
@@ -140,11 +151,13 @@ def load_splits(
 
     Reference: https://www.tensorflow.org/datasets/catalog/overview#image_classification
     """
-    for argument, value in (("num_labels", num_labels), ("num_validation", num_validation)):
-        if value is not None:
-            check_count(argument, value)
+    given = {"num_labels": num_labels, "num_validation": num_validation}
+    check_counts(**{argument: value for argument, value in given.items() if value is not None})
+    check_source("name", name)
+    check_paths(data_dir=data_dir, manual_dir=manual_dir)
+    check_seed(seed)
     check_reading(SIZE if image_size is None else image_size, fit, channels, broken)
-    division = {"num_labels": num_labels, "num_validation": num_validation, "seed": seed}
+    division = given | {"seed": seed}
     folder = _as_folder(name)
     if folder is not None:
         reading = {"fit": fit, "channels": channels, "broken": broken}
@@ -205,14 +218,23 @@ def make_splits(
         >>> [len(part.labels) for part in (splits.labelled, splits.validation, splits.test)]
         [42, 8, 10]
     """
+    given = {"num_labels": num_labels, "num_validation": num_validation}
+    check_counts(**{argument: value for argument, value in given.items() if value is not None})
+    check_seed(seed)
     train = _examples("images", images, labels)
     unlabelled = None if unlabelled is None else _stacked("unlabelled", unlabelled)
     names = range(max(int(train.labels.max()) + 1, 2)) if class_names is None else class_names
+    names = [str(name) for name in check_list("class_names", names, "names")]
     *_, num_classes = check_every_class(*train, len(names))
     if test is None:
         train, test = _take(train, max(len(train.labels) // 6, num_classes), seed=0)
     else:
         test = _examples("test", *(test if isinstance(test, tuple) else (test, None)))
+        if test.labels.min() < 0 or test.labels.max() >= num_classes:
+            raise ValueError(
+                f"test must have labels in 0..{num_classes - 1}, got {test.labels.min()}.."
+                f"{test.labels.max()}"
+            )
     for argument, some in (("unlabelled", unlabelled), ("test", test.images)):
         if some is not None and some.shape[1:] != train.images.shape[1:]:
             raise ValueError(
@@ -222,11 +244,16 @@ def make_splits(
     if num_validation is None:
         num_validation = max(len(train.labels) // 6, num_classes)
     all_labels = len(train.labels) - num_validation
+    if not num_classes <= num_validation <= len(train.labels) - num_classes:
+        raise ValueError(
+            f"num_validation must lie in {num_classes}..{len(train.labels) - num_classes}, so that "
+            f"each class can be learnt and watched, got {num_validation}"
+        )
     if unlabelled is not None and num_labels in (None, all_labels):
         labelled, validation = _take(train, num_validation, seed=seed)
     elif num_labels is None:
         raise ValueError(
-            f"num_labels must be given where no images are without labels, got None; it may be up "
+            "num_labels must be given where no images are without labels, got None; it may be up "
             f"to {all_labels - num_classes}"
         )
     else:
@@ -236,7 +263,7 @@ def make_splits(
         rest = train.images[rest]
         unlabelled = rest if unlabelled is None else np.concatenate([unlabelled, rest])
         labelled, validation = (Examples(train.images[i], train.labels[i]) for i in parts)
-    return Splits(name, tuple(map(str, names)), unlabelled, labelled, validation, test)
+    return Splits(str(name), tuple(names), unlabelled, labelled, validation, test)
 
 
 def _examples(argument, images, labels):
@@ -250,7 +277,10 @@ def _examples(argument, images, labels):
         if not pairs:
             raise ValueError(f"{argument} must hold at least one image, got none")
         images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
-    images, labels = check_examples(images, labels)
+    if argument == "test":
+        images, labels = check_examples(images, labels, whose="test ")
+    else:
+        images, labels = check_examples(images, labels)
     return Examples(images, labels.astype("int32"))
 
 
@@ -261,7 +291,7 @@ def _stacked(argument, images):
                 f"{argument} must be a dataset of single images, got {images.element_spec}"
             )
         images = np.array(list(images.as_numpy_iterator()))
-    return check_images(images)
+    return check_images(images, argument)
 
 
 def _take(examples, count, *, seed):
@@ -373,6 +403,11 @@ def stream_images(
         TensorShape([16, 16, 3])
     """
     check_reading(SIZE if image_size is None else image_size, fit, channels, broken)
+    check_source("source", source)
+    check_source("split", split)
+    check_share(share)
+    check_paths(data_dir=data_dir)
+    check_seed(seed)
     folder = _as_folder(source)
     if folder is None:
         try:
@@ -419,14 +454,17 @@ def split_indices(labels, *, num_labels, num_validation, seed=0):
         `(unlabelled, labelled, validation)`, integer arrays that together hold 0 to N - 1 once.
 
     Raises:
-        ValueError: more asked for than there is, or fewer than one for each class.
+        ValueError: more asked for than there is, fewer than one for each class, or labels that are
+            not whole numbers from 0.
 
     Example:
         >>> parts = split_indices(np.arange(100) % 2, num_labels=10, num_validation=20)
         >>> [len(part) for part in parts]
         [70, 10, 20]
     """
-    labels = np.asarray(labels)
+    labels = check_labels(labels)
+    check_counts(num_labels=num_labels, num_validation=num_validation)
+    check_seed(seed)
     num_classes = len(np.unique(labels))
     for argument, value in (("num_labels", num_labels), ("num_validation", num_validation)):
         if value < num_classes:

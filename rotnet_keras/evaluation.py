@@ -7,8 +7,18 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-from rotnet_keras._checks import check_count, check_examples, check_images
-from rotnet_keras.rotation import ROTATIONS, rotation_dataset
+from rotnet_keras._checks import (
+    check_array,
+    check_count,
+    check_examples,
+    check_fits,
+    check_images,
+    check_model,
+    check_outputs,
+    check_seed,
+    got,
+)
+from rotnet_keras.rotation import ROTATIONS, check_rotations, check_upright, rotation_dataset
 
 
 def extract_features(extractor, images, *, batch_size=1000):
@@ -23,7 +33,8 @@ def extract_features(extractor, images, *, batch_size=1000):
         float32 array `(N, ...)`.
 
     Raises:
-        ValueError: `images` is not of rank 4 or empty, or `batch_size` below 1.
+        ValueError: `images` is not of rank 4, empty, not finite or not what the extractor takes,
+            `extractor` is no model, or `batch_size` below 1.
 
     Example:
         >>> extractor = two_conv_extractor((28, 28, 1))
@@ -31,7 +42,8 @@ def extract_features(extractor, images, *, batch_size=1000):
         (5, 16)
     """
     check_count("batch_size", batch_size)
-    images = check_images(images)
+    check_model(extractor, "extractor")
+    images = check_images(images, model=extractor)
     batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     return np.concatenate([_outputs(extractor, batch) for batch in batches])
 
@@ -39,11 +51,15 @@ def extract_features(extractor, images, *, batch_size=1000):
 def predict_classes(model, images, *, batch_size=1000):
     """Return the most likely class of each image, int64 `(N,)`; arguments as `extract_features`.
 
+    Raises:
+        ValueError: as `extract_features`, or a `model` whose output is not `(B, num_classes)`.
+
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 10)
         >>> predict_classes(model, np.zeros((5, 28, 28, 1), "uint8")).shape
         (5,)
     """
+    _check_classifier(model)
     return extract_features(model, images, batch_size=batch_size).argmax(axis=1)
 
 
@@ -53,20 +69,20 @@ def accuracy(model, images, labels):
     Args:
         model: `keras.Model` from images to logits `(B, num_classes)`.
         images: `(N, H, W, C)` array of pixels 0..255.
-        labels: `(N,)` whole numbers.
+        labels: `(N,)` whole numbers below `num_classes`.
 
     Returns:
         float, 0 to 1.
 
     Raises:
-        ValueError: images and labels do not fit together.
+        ValueError: images, labels and model do not fit together.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 1)
         >>> accuracy(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int))
         1.0
     """
-    images, labels = check_examples(images, labels)
+    images, labels = _check_classified(model, images, labels)
     return float(metrics.accuracy_score(labels, predict_classes(model, images)))
 
 
@@ -74,7 +90,7 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
     """Measure how often a rotation model names the rotation, over all of them for every image.
 
     Args:
-        model: `keras.Model` from images to four logits, as `pretrain` returns it.
+        model: `keras.Model` from images to a logit for each rotation, as `pretrain` returns it.
         images: `(N, S, S, C)` array of upright images, pixels 0..255.
         rotations: the quarter turns that the model tells apart.
         batch_size: upright images computed at a time.
@@ -83,13 +99,17 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
         float, 0 to 1; a quarter is chance.
 
     Raises:
-        ValueError: images that are not square.
+        ValueError: images that are not square or not what the model takes, a model without an
+            output for each rotation, or a setting out of its range.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
         >>> rotation_accuracy(model, np.zeros((5, 28, 28, 1), "uint8"))
         0.25
     """
+    rotations = check_rotations(rotations)
+    _check_classifier(model, least=len(rotations))
+    check_fits(check_upright(images).shape[1:], model)
     dataset = rotation_dataset(images, batch_size=batch_size, rotations=rotations, shuffle=False)
     right = [_outputs(model, x).argmax(axis=1) == y for x, y in dataset.as_numpy_iterator()]
     return float(np.concatenate(right).mean())
@@ -107,14 +127,14 @@ def confusion(model, images, labels):
         integer array `(num_classes, num_classes)` that sums to N.
 
     Raises:
-        ValueError: images and labels do not fit together.
+        ValueError: images, labels and model do not fit together.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 3)
         >>> confusion(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int)).sum()
         np.int64(5)
     """
-    images, labels = check_examples(images, labels)
+    images, labels = _check_classified(model, images, labels)
     classes = np.arange(model.output_shape[-1])
     return metrics.confusion_matrix(labels, predict_classes(model, images), labels=classes)
 
@@ -131,7 +151,8 @@ def umap_map(features, *, seed=0, **settings):
         float32 array `(N, 2)`.
 
     Raises:
-        ValueError: the features are not `(N, D)` with N at least 4, or not finite.
+        ValueError: the features are not `(N, D)` with N at least 4, or not finite; `seed` is none,
+            or UMAP does not take the settings.
 
     Example:
         >>> umap_map(np.random.default_rng(0).normal(size=(50, 16))).shape
@@ -139,13 +160,17 @@ def umap_map(features, *, seed=0, **settings):
 
     Reference: McInnes, Healy and Melville, 2018, https://arxiv.org/abs/1802.03426
     """
-    import umap  # compiles on import: only whoever draws a map waits for it
-
-    features = np.asarray(features)
+    features = check_array("features", features)
     if features.ndim != 2 or len(features) < 4 or not np.isfinite(features).all():
         raise ValueError(f"features must be finite, (N, D) with N at least 4, got {features.shape}")
+    check_seed(seed)
+    import umap  # compiles on import: only whoever draws a map waits for it
+
     settings = {"n_neighbors": min(15, len(features) - 1), "n_jobs": 1} | settings
-    return umap.UMAP(random_state=seed, **settings).fit_transform(features)
+    try:
+        return umap.UMAP(random_state=seed, **settings).fit_transform(features)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"umap.UMAP must take the settings, got {settings}: {error}") from error
 
 
 def ci95(values):
@@ -153,6 +178,23 @@ def ci95(values):
     if len(values) < 2:
         return np.nan
     return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+
+
+def _check_classifier(model, *, least=1):
+    check_model(model)
+    shape = getattr(model, "output_shape", (None, least))  # a subclass of Model does not say
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < least:
+        raise ValueError(
+            f"model must have one output (B, num_classes), num_classes at least {least}, "
+            f"got {got(model)} with output {shape}"
+        )
+
+
+def _check_classified(model, images, labels):
+    _check_classifier(model)
+    images, labels = check_examples(images, labels, model=model)
+    check_outputs(labels, model)
+    return images, labels
 
 
 def _outputs(model, batch):

@@ -15,6 +15,17 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from rotnet_keras._checks import (
+    check_counts,
+    check_list,
+    check_mapping,
+    check_number,
+    check_path,
+    check_paths,
+    check_seed,
+    check_source,
+    got,
+)
 from rotnet_keras._files import replace_text
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import (
@@ -88,6 +99,12 @@ def run_experiment(
         >>> results["arms"]["fine_tuned"]["long"]  # doctest: +SKIP
         0.81
     """
+    if dataset is not None:
+        check_source("dataset", dataset)
+    check_counts(num_labels=num_labels, num_validation=num_validation)
+    check_seed(seed)
+    check_path("output", output)
+    check_paths(data_dir=data_dir, manual_dir=manual_dir)
     output = pathlib.Path(output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.json").unlink(missing_ok=True)  # no old numbers beside new files
@@ -264,7 +281,7 @@ def summarise(results):
         fine-tuned minus from scratch, paired by run.
 
     Raises:
-        ValueError: `results` is empty.
+        ValueError: `results` is empty, or holds what `run_experiment` does not return.
 
     Example:
         >>> accuracies = {"short": 0.5, "long": 0.75}
@@ -273,8 +290,9 @@ def summarise(results):
         >>> float(table.loc["fine_tuned, long", "mean"])
         75.0
     """
-    if not results:
-        raise ValueError("results must hold at least one run, got none")
+    results = check_list("results", results, "runs")
+    for run in results:
+        _check_run(run)
     figures = {"rotation": [run["rotation_accuracy"] for run in results]}
     for budget in BUDGETS:
         for arm in ARMS:
@@ -287,6 +305,18 @@ def summarise(results):
         for name, values in figures.items()
     }
     return (100 * pd.DataFrame.from_dict(rows, orient="index")).assign(runs=len(results))
+
+
+def _check_run(run):
+    check_mapping("results", run, "what run_experiment returns")
+    try:
+        values = [run["rotation_accuracy"], *(run["arms"][arm][b] for arm in ARMS for b in BUDGETS)]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"results must hold what run_experiment returns, got {got(run)}"
+        ) from error
+    for value in values:
+        check_number("results", value, "in 0..1, all their accuracies", lambda x: 0 <= x <= 1)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from rotnet_keras._checks import check_every_class, check_images
+from rotnet_keras._checks import (
+    check_choice,
+    check_count,
+    check_counts,
+    check_every_class,
+    check_functional,
+    check_images,
+    check_seed,
+)
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.graph import guess_labels
-from rotnet_keras.models import conv_blocks_extractor, join_blocks, remove_head
+from rotnet_keras.models import PRECISIONS, conv_blocks_extractor, join_blocks, remove_head
 from rotnet_keras.probes import linear_probe
+from rotnet_keras.rotation import check_upright
 from rotnet_keras.semi_supervised import self_train
 from rotnet_keras.training import pretrain
 
@@ -65,7 +74,8 @@ def fit_few_labels(
 
     Raises:
         ImportError: the labels must be spread and graphlearning is not installed.
-        ValueError: images and labels that do not fit together, a class without an image.
+        ValueError: images, labels and extractor that do not fit together, a class without an
+            image, images that are not square, a setting out of its range.
 
     Example:
         >>> splits = load_splits("garments", num_labels=1000)  # doctest: +SKIP
@@ -73,10 +83,24 @@ def fit_few_labels(
         >>> accuracy(classifier, *splits.test)  # doctest: +SKIP
         0.96
     """
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
+    check_counts(updates=updates, pretrain_epochs=pretrain_epochs)
+    check_count("guess_below", guess_below, least=0)
+    check_choice("precision", precision, PRECISIONS)
+    check_seed(seed)
+    if extractor is not None:
+        check_functional(extractor, "extractor")
+    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
+    if extractor is None:
+        check_upright(images)
     everything = images
     if unlabelled is not None:  # the labelled ones first, where the graph looks for them
-        everything = np.concatenate([images, check_images(unlabelled)])
+        unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
+        if unlabelled.shape[1:] != images.shape[1:]:
+            raise ValueError(
+                f"unlabelled images must be {images.shape[1:]} as the labelled ones are, "
+                f"got {unlabelled.shape[1:]}"
+            )
+        everything = np.concatenate([images, unlabelled])
     if extractor is None:
         fresh = conv_blocks_extractor(everything.shape[1:], (32, 64, 128), seed=seed)
         settings = {"precision": precision, "seed": seed, "verbose": verbose}

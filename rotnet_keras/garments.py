@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import check_count, check_seed
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -40,7 +40,7 @@ def draw_garments(num_images, *, seed=0):
         `(images, labels)`: uint8 `(num_images, 28, 28, 1)`, 0..255, and int32 `(num_images,)`.
 
     Raises:
-        ValueError: `num_images` is below 1.
+        ValueError: `num_images` is below 1, or `seed` is none.
 
     Example:
         >>> images, labels = draw_garments(100, seed=0)
@@ -48,6 +48,7 @@ def draw_garments(num_images, *, seed=0):
         ((100, 28, 28, 1), [10, 10, 10, 10, 10, 10, 10, 10, 10, 10])
     """
     check_count("num_images", num_images)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     labels = np.arange(num_images, dtype="int32") % len(CLASS_NAMES)
     images = np.empty((num_images, SIZE, SIZE, 1), "uint8")

@@ -13,11 +13,25 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler, normalize
 
-from rotnet_keras._checks import check_count, check_every_class, check_images
+from rotnet_keras._checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_counts,
+    check_every_class,
+    check_finite,
+    check_functional,
+    check_images,
+    check_list,
+    check_number,
+    check_positive,
+    check_seed,
+)
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.models import block_names
 from rotnet_keras.probes import block_features
 
+METHODS = ("laplace", "poisson")
 NEIGHBOURS, DIMENSIONS, TEMPERATURE = 10, 128, 0.02
 
 
@@ -34,7 +48,7 @@ def spread_labels(
     """Spread a few labels over a graph of many images, neighbours in feature space being joined.
 
     Args:
-        features: `(N, D)` array.
+        features: `(N, D)` array, N at least 2.
         labels: `(N,)` whole numbers, -1 where the label is not known.
         method: "laplace" or "poisson"; with the classes evened out, they do equally well.
         neighbours: of each image in the graph.
@@ -49,7 +63,8 @@ def spread_labels(
 
     Raises:
         ImportError: the package graphlearning is not installed.
-        ValueError: shapes that do not fit together, an unknown method, no known label.
+        ValueError: features that are not finite, shapes that do not fit together, labels below -1,
+            an unknown method, no known label, a setting out of its range.
 
     Example:
         >>> groups = np.repeat([0, 1], 20)
@@ -61,20 +76,26 @@ def spread_labels(
 
     Reference: Calder et al., 2020, https://proceedings.mlr.press/v119/calder20a.html
     """
-    features, labels = np.asarray(features), np.asarray(labels)
+    features, labels = check_array("features", features), check_array("labels", labels)
     if features.ndim != 2 or labels.shape != (len(features),):
         raise ValueError(
             "features and labels must be (N, D) and (N,), "
             f"got shapes {features.shape} and {labels.shape}"
         )
-    if method not in ("poisson", "laplace"):
-        raise ValueError(f'method must be "poisson" or "laplace", got {method!r}')
-    check_count("neighbours", neighbours)
-    check_count("dimensions", dimensions)
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep must lie above 0 and not above 1, got {keep!r}")
+    check_finite("features", features)
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < -1:
+        raise ValueError(
+            "labels must be whole numbers, -1 where not known, got "
+            f"{labels.dtype} from {labels.min(initial=0)}"
+        )
+    check_choice("method", method, METHODS)
+    check_counts(neighbours=neighbours, dimensions=dimensions)
+    check_number("keep", keep, "above 0 and not above 1", lambda x: 0 < x <= 1)
+    check_seed(seed)
     if not (labels >= 0).any():
         raise ValueError("labels must hold at least one known label, got none")
+    if len(features) < 2 or not features.size:
+        raise ValueError(f"features must be (N, D) with N at least 2, got {features.shape}")
     projection, offset = _principal(features, dimensions, seed)
     return _spread(normalize(features @ projection + offset), labels, method, neighbours, keep)
 
@@ -109,8 +130,8 @@ def soft_neighbours(
         `keras.Model` from images to logarithms of class probabilities `(B, num_classes)`.
 
     Raises:
-        ValueError: images and labels that do not fit together, a class without an image, or
-            `temperature` not above 0.
+        ValueError: images, labels and extractor that do not fit together, a class without an
+            image, a setting out of its range, or `temperature` not above 0.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -119,10 +140,11 @@ def soft_neighbours(
         >>> accuracy(classifier, images, np.arange(20) % 2)
         1.0
     """
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
+    check_functional(extractor, "extractor")
+    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
     check_count("dimensions", dimensions)
-    if not temperature > 0:
-        raise ValueError(f"temperature must lie above 0, got {temperature!r}")
+    check_positive(temperature=temperature)
+    check_seed(seed)
     features = block_features(extractor, blocks)
     x = extract_features(features, images)
     projection, offset = _principal(x, dimensions, seed)
@@ -153,7 +175,8 @@ def guess_labels(extractor, images, labels, *, num_classes=None, most=20_000, se
 
     Raises:
         ImportError: the package graphlearning is not installed.
-        ValueError: images and labels that do not fit together, a class without an image.
+        ValueError: images, labels and extractor that do not fit together, a class without an
+            image, a setting out of its range.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -165,9 +188,12 @@ def guess_labels(extractor, images, labels, *, num_classes=None, most=20_000, se
     Reference: the evening out is relevant component analysis, Bar-Hillel et al., 2005,
     https://www.jmlr.org/papers/v6/bar-hillel05a.html, with guesses in the place of known pairs.
     """
+    check_functional(extractor, "extractor")
     check_count("most", most)
-    images = check_images(images)
-    _, labels, num_classes = check_every_class(images[: len(labels)], labels, num_classes)
+    check_seed(seed)
+    images = check_images(images, model=extractor)
+    first = images[: len(check_list("labels", labels, "whole numbers"))]
+    _, labels, num_classes = check_every_class(first, labels, num_classes)
     images = images[: max(most, len(labels))]
     features = block_features(extractor, block_names(extractor)[-1:])
     x = extract_features(features, images)

@@ -12,7 +12,15 @@ import re
 import keras
 import numpy as np
 
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import (
+    check_choice,
+    check_count,
+    check_functional,
+    check_list,
+    check_seed,
+    got,
+    is_whole,
+)
 from rotnet_keras.runtime import running_accelerator
 
 HEAD = "head"
@@ -36,7 +44,7 @@ def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
 
     Raises:
         ValueError: `image_shape` is not three positive whole numbers, the images are too small
-            for two convolutions, or `feature_dim` is below 1.
+            for two convolutions, `feature_dim` is below 1, or `seed` is none.
 
     Example:
         >>> extractor = two_conv_extractor((28, 28, 1))
@@ -45,6 +53,7 @@ def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
     """
     _check_image_shape(image_shape, smallest=10)
     check_count("feature_dim", feature_dim)
+    check_seed(seed)
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
@@ -77,7 +86,7 @@ def conv_blocks_extractor(image_shape, widths=(64, 128, 256), *, seed=0):
 
     Raises:
         ValueError: `image_shape` is not three positive whole numbers or too small for so many
-            blocks, or `widths` are not one or more whole numbers of at least 1.
+            blocks, `widths` are not one or more whole numbers of at least 1, or `seed` is none.
 
     Example:
         >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(32, 64, 128))
@@ -86,6 +95,7 @@ def conv_blocks_extractor(image_shape, widths=(64, 128, 256), *, seed=0):
     """
     widths = _check_widths(widths)
     _check_image_shape(image_shape, smallest=2 ** len(widths))
+    check_seed(seed)
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
@@ -126,10 +136,11 @@ def nin_extractor(image_shape, num_blocks=4, *, width=192, seed=0):
     Reference: section 4.1 of https://arxiv.org/abs/1803.07728; the layers are those of Lin, Chen
     and Yan, 2014, https://arxiv.org/abs/1312.4400
     """
-    if num_blocks not in (3, 4, 5):
-        raise ValueError(f"num_blocks must be 3, 4 or 5, got {num_blocks!r}")
+    if not is_whole(num_blocks) or num_blocks not in (3, 4, 5):
+        raise ValueError(f"num_blocks must be 3, 4 or 5, got {got(num_blocks)}")
     check_count("width", width)
     _check_image_shape(image_shape, smallest=4)
+    check_seed(seed)
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
@@ -169,10 +180,14 @@ def block_names(extractor):
     Returns:
         tuple of layer names: `block1`, `block2` ..., or `pool1`, `pool2` of the blog's network.
 
+    Raises:
+        ValueError: `extractor` is no functional model with one input.
+
     Example:
         >>> block_names(conv_blocks_extractor((28, 28, 1)))
         ('block1', 'block2', 'block3')
     """
+    check_functional(extractor, "extractor")
     names = [layer.name for layer in extractor.layers]
     return tuple(name for name in names if re.fullmatch(r"(block|pool)\d+", name))
 
@@ -189,7 +204,7 @@ def cut(extractor, block, *, share_weights=False):
         `keras.Model` from the extractor's input to the maps of the block, `(B, H, W, C)`.
 
     Raises:
-        ValueError: no such block.
+        ValueError: no such block, or `extractor` is no functional model with one input.
 
     Example:
         >>> cut(conv_blocks_extractor((28, 28, 1)), 2).output_shape
@@ -197,14 +212,7 @@ def cut(extractor, block, *, share_weights=False):
 
     Reference: the probes of each block are table 1 of https://arxiv.org/abs/1803.07728
     """
-    blocks = block_names(extractor)
-    is_number = isinstance(block, (int, np.integer)) and not isinstance(block, bool)
-    name = blocks[block - 1] if is_number and 1 <= block <= len(blocks) else block
-    if name not in [layer.name for layer in extractor.layers]:
-        raise ValueError(
-            f"block must be a number from 1 to {len(blocks)} or the name of a layer, such as one "
-            f"of {blocks}, got {block!r}"
-        )
+    name = _layer_of_block(extractor, block)
     lower = keras.Model(extractor.inputs[0], extractor.get_layer(name).output, name=extractor.name)
     return lower if share_weights else copy_model(lower)
 
@@ -225,7 +233,8 @@ def join_blocks(extractor, blocks=None, *, grid=4):
         highest of the blocks.
 
     Raises:
-        ValueError: a block that the extractor does not have, none at all, or `grid` below 1.
+        ValueError: a block that the extractor does not have or whose output are no maps, none at
+            all, an extractor that is no functional model with one input, or `grid` below 1.
 
     Example:
         >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16, 32))
@@ -234,11 +243,15 @@ def join_blocks(extractor, blocks=None, *, grid=4):
     """
     check_count("grid", grid)
     names = block_names(extractor)
-    blocks = (names[1:] or names) if blocks is None else tuple(blocks)
-    if not blocks:
+    blocks = (names[1:] or names) if blocks is None else blocks
+    if isinstance(blocks, (tuple, list)) and not blocks:
         raise ValueError("blocks must name at least one block, got none")
+    blocks = check_list("blocks", blocks, "numbers or names of layers")
+    layers = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
     extractor = copy_model(extractor)
-    maps = [cut(extractor, block, share_weights=True).output for block in blocks]
+    maps = [extractor.get_layer(layer).output for layer in layers]
+    if not all(isinstance(x, keras.KerasTensor) and len(x.shape) == 4 for x in maps):
+        raise ValueError(f"blocks must put out maps (B, H, W, C), got {blocks}")
     vectors = [_on_grid(x, grid) for x in maps]
     joined = keras.layers.Concatenate(name="joined")(vectors) if len(maps) > 1 else vectors[0]
     return keras.Model(extractor.inputs[0], joined, name=extractor.name)
@@ -260,15 +273,16 @@ def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
 
     Raises:
         ValueError: the extractor is no functional model with one `(B, D)` output or has a head
-            already, or `num_classes` is below 1.
+            already, `num_classes` is below 1, or `seed` is none.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 10)
         >>> model.output_shape, model.layers[-1].name
         ((None, 10), 'head')
     """
-    _check_extractor(extractor)
+    check_extractor(extractor)
     check_count("num_classes", num_classes)
+    check_seed(seed)
     if not share_weights:
         extractor = copy_model(extractor)
     initializer = keras.initializers.GlorotUniform(seed=seed)
@@ -299,7 +313,7 @@ def remove_head(model, *, share_weights=False):
         (None, 16)
     """
     names = [layer.name for layer in getattr(model, "layers", [])]
-    if HEAD not in names:
+    if not isinstance(model, keras.Model) or HEAD not in names:
         raise ValueError(
             f'model must have a layer named "{HEAD}", got the layers {names}; for a network of '
             "your own, name the cut point yourself: "
@@ -324,7 +338,8 @@ def swap_head(model, num_classes, *, share_weights=False, seed=0):
         `keras.Model` from the same input to logits `(B, num_classes)`.
 
     Raises:
-        ValueError: the model has no layer named "head", or `num_classes` is below 1.
+        ValueError: the model has no layer named "head", `num_classes` is below 1, or `seed` is
+            none.
 
     Example:
         >>> rotation_model = attach_head(two_conv_extractor((28, 28, 1)), 4)
@@ -348,6 +363,9 @@ def freeze(model):
     Returns:
         The same model.
 
+    Raises:
+        ValueError: `model` is no `keras.Model`.
+
     Example:
         >>> model = freeze(attach_head(two_conv_extractor((28, 28, 1)), 10))
         >>> [weight.path for weight in model.trainable_weights]
@@ -365,6 +383,9 @@ def unfreeze(model):
     Returns:
         The same model.
 
+    Raises:
+        ValueError: `model` is no `keras.Model`.
+
     Example:
         >>> model = freeze(attach_head(two_conv_extractor((28, 28, 1)), 10))
         >>> len(unfreeze(model).trainable_weights)
@@ -376,11 +397,15 @@ def unfreeze(model):
 def copy_model(model):
     """Copy a functional model with its weights, names and frozen layers.
 
+    Raises:
+        ValueError: `model` is no functional model with one input.
+
     Example:
         >>> extractor = two_conv_extractor((28, 28, 1))
         >>> copy_model(extractor) is extractor
         False
     """
+    check_functional(model)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
@@ -400,15 +425,15 @@ def cast_model(model, precision):
         head computes its logits in float32.
 
     Raises:
-        ValueError: `precision` is no such name.
+        ValueError: `precision` is no such name, or `model` no functional model with one input.
 
     Example:
         >>> model = cast_model(two_conv_extractor((28, 28, 1)), "mixed_bfloat16")
         >>> model.output.dtype, model.weights[0].dtype
         ('bfloat16', 'float32')
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {PRECISIONS}, got {precision!r}")
+    check_choice("precision", precision, PRECISIONS)
+    check_functional(model)
     if precision == "mixed":
         precision = "mixed_float16" if running_accelerator() == "GPU" else "mixed_bfloat16"
 
@@ -434,12 +459,17 @@ def reinitialise(model, *, seed):
     Returns:
         A new, unfrozen `keras.Model` of the same architecture and layer names.
 
+    Raises:
+        ValueError: `model` is no functional model with one input, or `seed` is none.
+
     Example:
         >>> first = two_conv_extractor((28, 28, 1), seed=1)
         >>> again = reinitialise(two_conv_extractor((28, 28, 1), seed=2), seed=1)
         >>> all((a == b).all() for a, b in zip(first.get_weights(), again.get_weights()))
         True
     """
+    check_functional(model)
+    check_seed(seed)
     parts = len(model.layers) + len(model.weights)
     seeds = iter(np.random.SeedSequence(seed).generate_state(4 * parts))
 
@@ -489,6 +519,8 @@ def _on_grid(maps, grid):
 
 
 def _set_trainable(model, may_train):
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model must be a keras.Model, got {got(model)}")
     for layer in model.layers:
         layer.trainable = may_train(layer)
     if model.compiled:
@@ -496,9 +528,24 @@ def _set_trainable(model, may_train):
     return model
 
 
-def _check_extractor(extractor):
-    shape = getattr(extractor, "output_shape", None)
-    if not isinstance(extractor, keras.Model) or not isinstance(shape, tuple) or len(shape) != 2:
+def _layer_of_block(extractor, block, argument="block"):
+    """The layer that a number or a name means."""
+    blocks = block_names(extractor)
+    if is_whole(block) and 1 <= block <= len(blocks):
+        return blocks[block - 1]
+    if not isinstance(block, str) or block not in [layer.name for layer in extractor.layers]:
+        raise ValueError(
+            f"{argument} must be a number from 1 to {len(blocks)} or the name of a layer, such as "
+            f"one of {blocks}, got {got(block)}"
+        )
+    return block
+
+
+def check_extractor(extractor):
+    """Raise unless a head can be attached to `extractor`."""
+    check_functional(extractor, "extractor")
+    shape = extractor.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2:
         raise ValueError(
             "extractor must be a functional keras.Model with one output (B, D), "
             f"got {extractor!r} with output {shape}"
@@ -518,9 +565,9 @@ def _check_widths(widths):
 
 def _check_image_shape(image_shape, *, smallest):
     shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else (image_shape,)
-    whole = all(isinstance(size, (int, np.integer)) and size > 0 for size in shape)
+    whole = all(is_whole(size) and size > 0 for size in shape)
     if len(shape) != 3 or not whole or min(shape[:2]) < smallest:
         raise ValueError(
             f"image_shape must be (height, width, channels), height and width at least {smallest}, "
-            f"got {image_shape!r}"
+            f"got {got(image_shape)}"
         )

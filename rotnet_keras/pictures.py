@@ -16,7 +16,7 @@ import PIL
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from rotnet_keras._checks import check_choice, check_count
+from rotnet_keras._checks import check_choice, check_count, check_list, check_path, is_whole
 
 # HEIC and HEIF cannot be read, but must not be passed over in silence either.
 PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
@@ -45,9 +45,7 @@ def list_pictures(folder):
     Raises:
         DatasetError: there is no such folder, or no picture in it.
     """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is no folder")
+    folder = _check_folder(folder)
     files = [file for file in folder.rglob("*") if file.suffix.lower() in PICTURES]
     files = [
         file for file in files if _is_shown(*file.relative_to(folder).parts) and file.is_file()
@@ -66,7 +64,7 @@ def list_classes(folder):
     Raises:
         DatasetError: fewer than two classes, a class without pictures, or pictures beside them.
     """
-    folder = pathlib.Path(folder)
+    folder = _check_folder(folder)
     below = [entry for entry in sorted(folder.iterdir()) if _is_shown(entry.name)]
     loose = [file.name for file in below if file.suffix.lower() in PICTURES and file.is_file()]
     if loose:
@@ -115,6 +113,8 @@ def read_pictures(files, *, image_size, fit="crop", channels=None, broken="raise
         ((1, 16, 16, 1), [True])
     """
     check_reading(image_size, fit, channels, broken)
+    for file in check_list("files", files, "paths"):
+        check_path("files", file)
     images = np.zeros((len(files), image_size, image_size, 3), "uint8")
     reasons = {}
     pictures = _decoded(files).map(lambda image, reason: (square(image, image_size, fit), reason))
@@ -205,6 +205,8 @@ def unpack_zip(path, folder):
         >>> unpack_zip("pictures.zip", "pictures")  # doctest: +SKIP
         PosixPath('pictures')
     """
+    check_path("path", path)
+    check_path("folder", folder)
     folder = pathlib.Path(folder)
     if folder.exists():
         raise DatasetError(f"folder must be a new one, {folder} is there already")
@@ -221,13 +223,17 @@ def _unpack(path, folder):
         with zipfile.ZipFile(path) as archive:
             outside = [name for name in archive.namelist() if _leaves(name, folder)]
             if outside:
-                raise DatasetError(f"{path} holds files that would land elsewhere: {outside}")
+                raise DatasetError(f"path {path} holds files that would land elsewhere: {outside}")
             size = sum(info.file_size for info in archive.infolist())
             if size > shutil.disk_usage(folder.parent).free:
                 raise DatasetError(f"{path} holds {size / 1e9:.1f} GB, which the disk has not left")
             archive.extractall(folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-        raise DatasetError(f"{path} is no sound zip archive: {error}") from error
+    except FileNotFoundError as error:
+        raise DatasetError(f"path must be a zip archive, there is no {path}") from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"path {path} is no sound zip archive: {error}") from error
 
 
 def _leaves(name, folder):
@@ -284,11 +290,19 @@ def _answer(files, reasons, broken):
     return np.array([file not in reasons for file in files])
 
 
+def _check_folder(folder):
+    check_path("folder", folder)
+    if not pathlib.Path(folder).is_dir():
+        raise DatasetError(f"folder must be one, {_shown(folder)} is no folder")
+    return pathlib.Path(folder)
+
+
 def check_reading(image_size, fit, channels, broken="raise"):
     """Raise unless these are arguments of `read_pictures`."""
     check_count("image_size", image_size)
     check_choice("fit", fit, FITS)
-    check_choice("channels", channels, (None, 1, 3))
+    if channels is not None and not (is_whole(channels) and channels in (1, 3)):
+        raise ValueError(f"channels must be 1, 3 or None, got {channels!r}")
     check_choice("broken", broken, BROKEN)
 
 

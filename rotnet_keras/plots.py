@@ -6,11 +6,23 @@ import contextlib
 import pathlib
 
 import keras
+import matplotlib.axes
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, rotate_batch
+from rotnet_keras._checks import (
+    check_array,
+    check_finite,
+    check_images,
+    check_labels,
+    check_list,
+    check_mapping,
+    check_path,
+    check_table,
+    got,
+)
+from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, check_upright, rotate_batch
 
 
 def plot_rotations(images, *, axes=None):
@@ -23,17 +35,25 @@ def plot_rotations(images, *, axes=None):
     Returns:
         The `(N, 4)` array of axes.
 
+    Raises:
+        ValueError: `images` or `axes` are not of that form.
+
     Example:
         >>> plot_rotations(np.zeros((2, 28, 28, 1), "uint8")).shape
         (2, 4)
     """
+    images = check_upright(check_images(images))
     count = len(images)
+    if images.shape[-1] not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, got {images.shape}")
     if axes is None:
         size = (1.5 * NUM_ROTATIONS, 1.5 * count + 0.4)
         _, axes = plt.subplots(
             count, NUM_ROTATIONS, figsize=size, squeeze=False, layout="constrained"
         )
-    images = np.asarray(images).astype("uint8")  # matplotlib takes floats for 0..1
+    elif np.shape(axes) != (count, NUM_ROTATIONS) or not all(map(_is_axes, np.ravel(axes))):
+        raise ValueError(f"axes must be an array of ({count}, 4) axes, got {got(axes)}")
+    images = images.astype("uint8")  # matplotlib takes floats for 0..1
     rotated = rotate_batch(images)[0].numpy().reshape(NUM_ROTATIONS, count, *images.shape[1:])
     for row, turned in zip(axes, np.swapaxes(rotated, 0, 1), strict=True):
         for ax, image in zip(row, turned, strict=True):
@@ -55,14 +75,23 @@ def plot_history(histories, metric="accuracy", *, ax=None):
     Returns:
         The axes.
 
+    Raises:
+        ValueError: no history, a `metric` that one of them did not record, or `ax` that is none.
+
     Example:
         >>> ax = plot_history({"rotation": {"accuracy": [0.8, 0.9], "val_accuracy": [0.7, 0.8]}})
         >>> len(ax.lines)
         2
     """
-    ax = ax or _new_axes()
-    for label, history in histories.items():
-        values = getattr(history, "history", history)
+    check_mapping("histories", histories, "Keras histories by label")
+    recorded = {label: getattr(one, "history", one) for label, one in histories.items()}
+    for values in recorded.values():
+        check_mapping("histories", values, "recorded numbers by metric, within that by label")
+        if not isinstance(metric, str) or metric not in values:
+            raise ValueError(f"metric must be one of {tuple(values)}, got {got(metric)}")
+        check_array("histories", check_list("histories", values[metric], "numbers"))
+    ax = _axes(ax)
+    for label, values in recorded.items():
         epochs = np.arange(1, len(values[metric]) + 1)
         marker = "o" if len(epochs) == 1 else None
         (line,) = ax.plot(epochs, values[metric], marker=marker, label=f"{label}, training")
@@ -88,12 +117,27 @@ def plot_map(points, labels, class_names, *, ax=None):
     Returns:
         The axes.
 
+    Raises:
+        ValueError: points that are not finite, `(N, 2)`, one or more; not a label for each, or a
+            label without a name; `ax` that is none.
+
     Example:
         >>> ax = plot_map(np.zeros((4, 2)), np.array([0, 0, 1, 1]), ["Bag", "Coat"])
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
         ['Bag', 'Coat']
     """
-    ax = ax or _new_axes(figsize=(8.5, 6.5))
+    points = check_array("points", points)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise ValueError(f"points must be (N, 2) with N at least 1, got {points.shape}")
+    check_finite("points", points)
+    labels = check_labels(labels, len(points), each="points")
+    class_names = check_list("class_names", class_names, "names, one for each class")
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise ValueError(
+            f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+    ax = _axes(ax, figsize=(8.5, 6.5))
     colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "gist_rainbow")
     for label, name in enumerate(class_names):
         colour = colours(label if len(class_names) <= 10 else label / len(class_names))
@@ -115,12 +159,21 @@ def plot_accuracies(accuracies, *, ax=None):
     Returns:
         The axes.
 
+    Raises:
+        ValueError: no accuracies, series with different arms, or `ax` that is none.
+
     Example:
         >>> ax = plot_accuracies({"blog": {"scratch": 0.6}, "this run": {"scratch": 0.8}})
         >>> [text.get_text() for text in ax.texts]
         ['60.0', '80.0']
     """
-    ax = ax or _new_axes(figsize=(7.5, 4.5))
+    check_mapping("accuracies", accuracies, "accuracies by arm by series")
+    for by_arm in accuracies.values():
+        check_mapping("accuracies", by_arm, "numbers by arm, within that by series")
+        check_finite("accuracies", check_array("accuracies", list(by_arm.values())))
+    if len({tuple(by_arm) for by_arm in accuracies.values()}) > 1:
+        raise ValueError(f"accuracies must be of the same arms in all series, got {accuracies}")
+    ax = _axes(ax, figsize=(7.5, 4.5))
     width = 0.85 / len(accuracies)
     for i, (series, by_arm) in enumerate(accuracies.items()):
         places = np.arange(len(by_arm)) + (i - (len(accuracies) - 1) / 2) * width
@@ -145,13 +198,24 @@ def plot_budgets(summary, *, published=None, ax=None):
     Returns:
         The axes.
 
+    Raises:
+        ValueError: a `summary` without rows or without those columns, `published` that is no such
+            dictionary, or `ax` that is none.
+
     Example:
         >>> summary = {"arm": ["a", "a"], "num_labels": [10, 100], "mean": [50, 60], "ci95": [2, 1]}
         >>> ax = plot_budgets(pd.DataFrame(summary), published={"other": {100: 55.0}})
         >>> ax.get_xscale(), ax.get_legend_handles_labels()[1]
         ('log', ['other', 'a'])
     """
-    ax = ax or _new_axes(figsize=(9, 6))
+    check_table("summary", summary, ("arm", "num_labels", "mean", "ci95"))
+    if published is not None:
+        check_mapping("published", published, "figures by name")
+        for figures in published.values():
+            check_mapping("published", figures, "percent by number of labels, within that by name")
+            numbers = check_array("published", [*figures, *figures.values()])
+            check_finite("published", numbers)
+    ax = _axes(ax, figsize=(9, 6))
     last = summary.sort_values("num_labels").groupby("arm")["mean"].last()
     colours = plt.get_cmap("tab20")
     for number, arm in enumerate(last.sort_values(ascending=False).index):
@@ -187,12 +251,25 @@ def plot_confusion(matrix, class_names, *, ax=None):
     Returns:
         The axes.
 
+    Raises:
+        ValueError: a `matrix` that is not square or of no whole numbers, not a name for each of
+            its rows, or `ax` that is none.
+
     Example:
         >>> plot_confusion(np.eye(2, dtype=int), ["Bag", "Coat"]).get_xlabel()
         'predicted class'
     """
-    ax = ax or _new_axes(figsize=(7.5, 7))
-    display = ConfusionMatrixDisplay(np.asarray(matrix), display_labels=list(class_names))
+    matrix = check_array("matrix", matrix)
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
+    if not square or not np.issubdtype(matrix.dtype, np.integer) or matrix.min() < 0:
+        raise ValueError(f"matrix must be (K, K) counts, K at least 1, got {got(matrix)}")
+    class_names = check_list("class_names", class_names, "names, one for each class")
+    if len(class_names) != len(matrix):
+        raise ValueError(
+            f"class_names must be {len(matrix)}, one for each row, got {got(class_names)}"
+        )
+    ax = _axes(ax, figsize=(7.5, 7))
+    display = ConfusionMatrixDisplay(matrix, display_labels=class_names)
     display.plot(ax=ax, cmap="Blues", xticks_rotation=45, colorbar=False, values_format="d")
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
     ax.set(xlabel="predicted class", ylabel="true class")
@@ -210,10 +287,21 @@ def draw_model(model, path, *, title=None):
     Returns:
         `pathlib.Path` of the file written.
 
+    Raises:
+        ValueError: `model` is no `keras.Model`, `path` none of a file, or `title` no text.
+        OSError: the file cannot be written.
+
     Example:
         >>> written = draw_model(two_conv_extractor((28, 28, 1)), "model.png")  # doctest: +SKIP
     """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model must be a keras.Model, got {got(model)}")
+    check_path("path", path)
+    if title is not None and not isinstance(title, str):
+        raise ValueError(f"title must be a text, or None, got {got(title)}")
     path, title = pathlib.Path(path), title or model.name
+    if not path.name:
+        raise ValueError(f"path must be that of a file, got {str(path)!r}")
     try:
         dot = keras.utils.model_to_dot(model, show_shapes=True, show_layer_names=True, dpi=80)
         dot.set("label", title)
@@ -243,8 +331,17 @@ def picture(path, title):
             plt.close(number)
 
 
-def _new_axes(figsize=(6.5, 4.5)):
-    return plt.subplots(figsize=figsize, layout="constrained")[1]
+def _axes(ax, figsize=(6.5, 4.5)):
+    """The axes given, or those of a new figure; called when nothing is left to be refused."""
+    if ax is None:
+        return plt.subplots(figsize=figsize, layout="constrained")[1]
+    if not _is_axes(ax):
+        raise ValueError(f"ax must be axes of matplotlib, or None, got {got(ax)}")
+    return ax
+
+
+def _is_axes(ax):
+    return isinstance(ax, matplotlib.axes.Axes)
 
 
 def _grey(image):

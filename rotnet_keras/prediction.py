@@ -1,4 +1,4 @@
-"""A classifier that travels: its file, the names of its classes, and what it says of new pictures."""
+"""A classifier that travels: its file, its classes' names, and what it says of new pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rotnet_keras._checks import check_choice, check_count
+from rotnet_keras._checks import check_choice, check_count, check_list, check_model, check_path
 from rotnet_keras._files import load_model, replace_text, replace_with
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.pictures import FITS, check_pictures, list_pictures, stream_pictures
@@ -36,7 +36,10 @@ def save_classifier(model, path, class_names, *, fit="crop"):
         >>> load_classifier(f"{folder}/classifier.keras")[1]
         {'class_names': ['cat', 'dog'], 'fit': 'crop'}
     """
-    path, names = pathlib.Path(path), [str(name) for name in class_names]
+    check_model(model)
+    check_path("path", path)
+    names = [str(name) for name in check_list("class_names", class_names, "names")]
+    path = pathlib.Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"path must end in .keras, got {str(path)!r}")
     outputs = model.output_shape[-1]
@@ -105,7 +108,9 @@ def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", 
         ['one.png']
     """
     check_count("batch_size", batch_size)
+    check_model(model)
     size, channels = _square_input(model)
+    class_names = check_list("class_names", class_names, "names")
     if len(class_names) != model.output_shape[-1]:
         raise ValueError(
             f"class_names must be {model.output_shape[-1]}, one an output, got {len(class_names)}"

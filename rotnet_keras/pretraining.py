@@ -10,10 +10,21 @@ import time
 import keras
 import tensorflow as tf
 
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import (
+    check_choice,
+    check_count,
+    check_counts,
+    check_path,
+    check_paths,
+    check_positive,
+    check_seed,
+    check_source,
+    got,
+)
 from rotnet_keras._files import replace_text, replace_with
 from rotnet_keras.datasets import load_splits, stream_images
-from rotnet_keras.models import NETWORKS, remove_head
+from rotnet_keras.models import NETWORKS, PRECISIONS, remove_head
+from rotnet_keras.rotation import check_upright
 from rotnet_keras.runtime import alone, host_share
 from rotnet_keras.training import count_images, pretrain
 
@@ -69,9 +80,17 @@ def run_pretraining(
         >>> results["history"]["accuracy"]  # doctest: +SKIP
         [0.93]
     """
-    if network not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
-    check_count("epochs", epochs)
+    check_source("dataset", dataset)
+    if not isinstance(network, str) or network not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {got(network)}")
+    check_counts(epochs=epochs, batch_size=batch_size)
+    if image_size is not None:
+        check_count("image_size", image_size)
+    check_positive(learning_rate=learning_rate)
+    check_choice("precision", precision, PRECISIONS)
+    check_seed(seed)
+    check_path("output", output)
+    check_paths(data_dir=data_dir)
     held_out = None
     if images is None:
         splits = load_splits(dataset, seed=seed, data_dir=data_dir, image_size=image_size)
@@ -80,6 +99,8 @@ def run_pretraining(
         images = stream_images(
             images, image_size=image_size, share=host_share(), seed=seed, data_dir=data_dir
         )
+    else:
+        images = check_upright(images)
     shape = images.element_spec.shape if isinstance(images, tf.data.Dataset) else images.shape[1:]
     output, clock = pathlib.Path(output), _Clock()
     output.mkdir(parents=True, exist_ok=True)

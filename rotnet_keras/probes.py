@@ -12,9 +12,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from rotnet_keras._checks import check_count, check_every_class, check_images
+from rotnet_keras._checks import (
+    check_count,
+    check_counts,
+    check_every_class,
+    check_functional,
+    check_images,
+    check_model,
+    check_positive,
+    got,
+)
 from rotnet_keras.evaluation import extract_features
-from rotnet_keras.models import HEAD, attach_head, copy_model, join_blocks
+from rotnet_keras.models import HEAD, attach_head, check_extractor, copy_model, join_blocks
 
 NUM_REFERENCE = 5_000  # unlabelled images are plenty to know each feature's mean and spread
 
@@ -35,7 +44,7 @@ def block_features(extractor, blocks=None, *, grid=4, mirror=True):
         `keras.Model` from `(B, H, W, C)` pixels in 0..255 to float32 `(B, D)`.
 
     Raises:
-        ValueError: a block that the extractor does not have, none at all, or `grid` below 1.
+        ValueError: as `join_blocks`.
 
     Example:
         >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16, 32))
@@ -86,7 +95,8 @@ def linear_probe(
         `keras.Model` from images to logits `(B, num_classes)`, its last layer named "head".
 
     Raises:
-        ValueError: images and labels that do not fit together, a class without an image.
+        ValueError: images, labels and extractor that do not fit together, fewer than two classes,
+            a class without an image, `strength` not above 0, or what `block_features` refuses.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -94,8 +104,14 @@ def linear_probe(
         >>> linear_probe(extractor, images, np.arange(20) % 2).output_shape
         (None, 2)
     """
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
-    if blocks == "output":
+    check_functional(extractor, "extractor")
+    check_counts(grid=grid)
+    check_positive(strength=strength)
+    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
+    if unlabelled is not None:
+        unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
+    if isinstance(blocks, str) and blocks == "output":
+        check_extractor(extractor)
         features = copy_model(extractor)
     else:
         features = block_features(extractor, blocks, grid=grid, mirror=mirror)
@@ -105,7 +121,7 @@ def linear_probe(
     x = extract_features(features, images)
     reference = x
     if unlabelled is not None:
-        reference = extract_features(features, check_images(unlabelled)[:NUM_REFERENCE])
+        reference = extract_features(features, unlabelled[:NUM_REFERENCE])
     return _with_linear_head(features, _fit_linear(x, labels, reference, strength), num_classes)
 
 
@@ -119,6 +135,7 @@ def pixel_probe(images, labels, *, num_classes=None, strength=0.01):
         >>> pixel_probe(images, np.arange(20) % 2).output_shape
         (None, 2)
     """
+    check_positive(strength=strength)
     images, labels, num_classes = check_every_class(images, labels, num_classes)
     pixels = keras.Input(images.shape[1:], name="images")
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
@@ -157,7 +174,8 @@ def nearest_neighbours(extractor, images, labels, *, neighbours=1, num_classes=N
         1.0
     """
     check_count("neighbours", neighbours)
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
+    check_functional(extractor, "extractor")
+    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
     features = block_features(extractor, **settings)
     voters = min(neighbours, len(images))
     knn = KNeighborsClassifier(voters, weights="distance", metric="cosine")
@@ -170,11 +188,21 @@ class FeatureClassifier:
     Args:
         extractor: `keras.Model` from images to `(B, D)`.
         estimator: fitted, with `predict_proba`; its classes are 0 to `num_classes - 1`.
+
+    Raises:
+        ValueError: `extractor` is no model, or `estimator` no fitted classifier.
     """
 
     def __init__(self, extractor, estimator):
+        check_model(extractor, "extractor")
+        if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "classes_"):
+            raise ValueError(
+                "estimator must be a fitted classifier of scikit-learn with predict_proba, "
+                f"got {got(estimator)}"
+            )
         self.extractor = extractor
         self.estimator = estimator
+        self.input_shape = getattr(extractor, "input_shape", None)
         self.output_shape = (None, len(estimator.classes_))
 
     def __call__(self, images, training=False):

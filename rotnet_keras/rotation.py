@@ -6,9 +6,21 @@ Rotations", ICLR 2018, section 3, https://arxiv.org/abs/1803.07728
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import tensorflow as tf
 
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import (
+    check_array,
+    check_counts,
+    check_finite,
+    check_function,
+    check_seed,
+    got,
+    is_real,
+    is_whole,
+)
 from rotnet_keras.augmentation import augment_batch
 
 NUM_ROTATIONS = 4
@@ -24,7 +36,8 @@ def rotate_batch(images, *, rotations=ROTATIONS):
     nothing in the image tells that it was turned. One operation moves the whole batch.
 
     Args:
-        images: `(B, S, S, C)` tensor or array of any dtype.
+        images: `(B, S, S, C)` tensor or array of any dtype. Pixels are moved, not looked at:
+            NaN is, too, and a batch of none stays one.
         rotations: the quarter turns wanted, two or more of 0, 1, 2 and 3.
 
     Returns:
@@ -33,8 +46,8 @@ def rotate_batch(images, *, rotations=ROTATIONS):
         is `np.rot90(image, rotations[k])`.
 
     Raises:
-        ValueError: `images` is not of rank 4, not square, or of unknown height and width, or
-            `rotations` are not different quarter turns.
+        ValueError: `images` is no array, not of rank 4, not square, or of unknown height and
+            width, or `rotations` are not different quarter turns.
 
     Example:
         >>> rotated, labels = rotate_batch(np.zeros((2, 28, 28, 1), "uint8"))
@@ -60,14 +73,15 @@ def rotate_each(images, labels):
     """Turn image `i` of a batch by `labels[i]` times 90 degrees, counter-clockwise.
 
     Args:
-        images: `(B, S, S, C)` tensor or array of any dtype.
+        images: as in `rotate_batch`.
         labels: `(B,)` whole numbers; 4 is a full turn.
 
     Returns:
         `(B, S, S, C)` tensor; row `i` is `np.rot90(images[i], labels[i])`.
 
     Raises:
-        ValueError: `images` is not of rank 4, not square, or of unknown height and width.
+        ValueError: images that `rotate_batch` does not take, or `labels` that are not a whole
+            number for each.
 
     Example:
         >>> image = np.array([[[[1], [2]], [[3], [4]]]])
@@ -75,6 +89,7 @@ def rotate_each(images, labels):
         [[2, 4], [1, 3]]
     """
     images = _square_batch(images)
+    labels = _turns(labels, images)
     labels = tf.reshape(tf.cast(labels, tf.int32) % NUM_ROTATIONS, [-1, 1, 1, 1])
     # A quarter turn is a transpose and an upside-down reversal; the other turns follow from it.
     images = tf.where(labels % 2 == 1, tf.transpose(images, [0, 2, 1, 3]), images)
@@ -114,8 +129,9 @@ def rotation_dataset(
         keep their dtype and their static height, width and channels.
 
     Raises:
-        ValueError: images that are not square, have no fixed size or come with labels; a
-            `batch_size` or `shuffle_buffer` below 1; `rotations` that are not quarter turns.
+        ValueError: images that are not square, have no fixed size, are not finite, are none, or
+            come with labels; a `batch_size` or `shuffle_buffer` below 1; `rotations` that are not
+            quarter turns; an `augment` that is no function or a `seed` that is none.
 
     Example:
         >>> images = np.zeros((100, 28, 28, 1), "uint8")
@@ -125,9 +141,11 @@ def rotation_dataset(
 
     Reference: section 4.1 of the paper, implementation details, on the four copies in one batch.
     """
-    check_count("batch_size", batch_size)
-    check_count("shuffle_buffer", shuffle_buffer)
+    images = check_upright(images)
+    check_counts(batch_size=batch_size, shuffle_buffer=shuffle_buffer)
     rotations = check_rotations(rotations)
+    check_function("augment", augment)
+    check_seed(seed)
     dataset = _batches(images, batch_size, shuffle_buffer if shuffle else None, seed)
     if augment is not None:
         # One batch at a time: parallel calls would draw from the augmentation's seed in any order.
@@ -191,7 +209,7 @@ def numbered_rotation_batches(
     if isinstance(images, tf.data.Dataset):
         batches = _streamed(check_stream(images), rows, start, stop, seed)
     else:
-        tensor = _square_batch(images)
+        tensor = tf.convert_to_tensor(check_upright(images))
         batches = numbers.map(
             lambda number: tf.gather(
                 tensor, drawn_indices(number * batch_size + host * rows, rows, len(images), seed)
@@ -218,13 +236,31 @@ def numbered_rotation_batches(
     return dataset.map(turn, num_parallel_calls=calls).prefetch(tf.data.AUTOTUNE)
 
 
-def check_stream(images):
-    """Return a dataset of single images, or raise where they come with labels."""
-    if not isinstance(images.element_spec, tf.TensorSpec):
+def check_upright(images, name="images"):
+    """Return images to be turned, an array or a dataset of single ones, or raise."""
+    if isinstance(images, tf.data.Dataset):
+        return check_stream(images, name)
+    images = check_array(name, images)
+    _check_square(images.shape, name)
+    if not images.size:
+        raise ValueError(f"{name} must be at least one, with no side of 0, got {images.shape}")
+    check_finite(name, images)
+    return images
+
+
+def check_stream(images, name="images"):
+    """Return a dataset of single square images, or raise, where they come with labels too."""
+    spec = images.element_spec
+    if not isinstance(spec, tf.TensorSpec):
         raise ValueError(
-            f"images must be a dataset of images alone, got elements {images.element_spec}; "
+            f"{name} must be a dataset of images alone, got elements {spec}; "
             "drop the labels with dataset.map(lambda image, label: image)"
         )
+    if not is_real(np.dtype(spec.dtype.as_numpy_dtype)):
+        raise ValueError(f"{name} must be real numbers, got {spec.dtype.name}")
+    _check_square(_sides(tf.TensorShape([None]).concatenate(spec.shape)), name)
+    if int(images.cardinality()) == 0:
+        raise ValueError(f"{name} must be a dataset of at least one image, got none")
     return images
 
 
@@ -280,34 +316,59 @@ def _rotate_at_random(images, draw, rotations):
 def _batches(images, batch_size, shuffle_buffer, seed):
     """Unrotated batches; an array's are gathered by index, which shuffles numbers, not images."""
     if isinstance(images, tf.data.Dataset):
-        images = check_stream(images)
         if shuffle_buffer:
             images = images.shuffle(shuffle_buffer, seed=seed)
         return images.batch(batch_size)
-    images = _square_batch(images)
+    images = tf.convert_to_tensor(images)
     indices = tf.data.Dataset.range(len(images))
     if shuffle_buffer:
-        indices = indices.shuffle(max(len(images), 1), seed=seed)
+        indices = indices.shuffle(len(images), seed=seed)
     batches = indices.batch(batch_size)
     return batches.map(lambda i: tf.gather(images, i), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def check_rotations(rotations):
     """Return rotations as a tuple, or raise unless they are two or more different quarter turns."""
-    rotations = tuple(rotations)
-    if len(rotations) < 2 or len({*rotations}) < len(rotations) or not {*rotations} <= {*ROTATIONS}:
+    turns = tuple(rotations) if isinstance(rotations, Iterable) else ()
+    whole = all(is_whole(turn) and turn in ROTATIONS for turn in turns)
+    if not whole or len(turns) < 2 or len({*turns}) < len(turns):
         raise ValueError(
-            f"rotations must be two or more different ones of {ROTATIONS}, got {rotations}"
+            f"rotations must be two or more different ones of {ROTATIONS}, got {got(rotations)}"
         )
-    return rotations
+    return turns
 
 
 def _square_batch(images):
-    images = tf.convert_to_tensor(images)
-    shape = images.shape
-    if shape.rank != 4 or shape[1] is None or shape[1] != shape[2]:
-        raise ValueError(
-            "images must be a batch of square images, (B, S, S, C) with a fixed S; "
-            f"got shape {tuple(shape) if shape.rank is not None else 'unknown'}"
-        )
+    images = _tensor("images", images)
+    _check_square(_sides(images.shape), "images")
     return images
+
+
+def _turns(labels, images):
+    labels = _tensor("labels", labels)
+    if not labels.dtype.is_integer or not images.shape[:1].is_compatible_with(labels.shape):
+        raise ValueError(
+            f"labels must be whole numbers ({images.shape[0]},), one for each of the images, got "
+            f"{labels.dtype.name} of shape {labels.shape}"
+        )
+    return labels
+
+
+def _tensor(name, values):
+    try:
+        return tf.convert_to_tensor(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array or a tensor, got {got(values)}") from error
+
+
+def _sides(shape):
+    return tuple(shape) if shape.rank is not None else None
+
+
+def _check_square(shape, name):
+    """Raise unless a shape, as far as it is known, is one of images that can be turned."""
+    if shape is None or len(shape) != 4 or shape[1] is None or shape[1] != shape[2]:
+        raise ValueError(
+            f"{name} must be a batch of square images, (B, S, S, C) with a fixed S; "
+            f"got shape {'unknown' if shape is None else shape}"
+        )

@@ -13,7 +13,7 @@ import pathlib
 import sys
 from typing import NamedTuple
 
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import check_count, check_seed, got, is_whole
 
 BACKENDS = ("tensorflow", "jax", "torch")
 PCI_DEVICES, GOOGLE = pathlib.Path("/sys/bus/pci/devices"), "0x1ae0"
@@ -91,8 +91,9 @@ def prepare_runtime(*, devices=1, hosts=None, host=None, seed=0):
         >>> print(prepare_runtime())  # doctest: +SKIP
         GPU, Keras on tensorflow, 1 device, seed 0
     """
-    if devices != "all":
+    if not isinstance(devices, str) or devices != "all":
         check_count("devices", devices)
+    check_seed(seed)
     cluster = _find_cluster(hosts, host)
     several = devices != 1 or cluster is not None
     backend = _choose_backend(find_accelerator(), several=several)
@@ -227,20 +228,24 @@ class _Cluster(NamedTuple):
 
 def _find_cluster(hosts, host):
     """The `_Cluster` that arguments or environment name; None for one process alone."""
-    if hosts in ("auto", ["auto"]):
+    if isinstance(hosts, (str, list)) and hosts in ("auto", ["auto"]):
         return _Cluster(None, None, None)
     if hosts is None:
         hosts, number, host = _hosts_of_environment(host)
         if hosts is None:
             return None
     else:
-        hosts = [hosts] if isinstance(hosts, str) else list(hosts)
-        number = len(hosts)
-    if not hosts or not all(address.rpartition(":")[2].isdigit() for address in hosts):
-        raise ValueError(f'hosts must be addresses "host:port", got {hosts}')
-    if isinstance(host, bool) or not isinstance(host, int) or not 0 <= host < number:
-        raise ValueError(f"host must be a whole number from 0 to {number - 1}, got {host!r}")
+        hosts = [hosts] if isinstance(hosts, str) else hosts
+        number = len(hosts) if isinstance(hosts, (list, tuple)) else 0
+    if not number or not all(map(_is_address, hosts)):
+        raise ValueError(f'hosts must be addresses "host:port", got {got(hosts)}')
+    if not is_whole(host) or not 0 <= host < number:
+        raise ValueError(f"host must be a whole number from 0 to {number - 1}, got {got(host)}")
     return _Cluster(hosts[0], number, host) if number > 1 else None
+
+
+def _is_address(host):
+    return isinstance(host, str) and host.rpartition(":")[2].isdigit()
 
 
 def _hosts_of_environment(host):

@@ -12,10 +12,19 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from rotnet_keras._checks import check_count, check_every_class, check_images
+from rotnet_keras._checks import (
+    check_array,
+    check_choice,
+    check_counts,
+    check_every_class,
+    check_images,
+    check_number,
+    check_positive,
+    check_seed,
+)
 from rotnet_keras.augmentation import gentle_augmentation, strong_augmentation
-from rotnet_keras.models import attach_head, cast_model, unfreeze
-from rotnet_keras.rotation import NUM_ROTATIONS, numbered_rotation_batches
+from rotnet_keras.models import PRECISIONS, attach_head, cast_model, check_extractor, unfreeze
+from rotnet_keras.rotation import NUM_ROTATIONS, check_upright, numbered_rotation_batches
 from rotnet_keras.training import endless_batches, optimise
 
 
@@ -55,8 +64,8 @@ def train_jointly(
         `keras.Model` from images to logits `(B, num_classes)`.
 
     Raises:
-        ValueError: images and labels that do not fit together, a class without an image, a
-            setting out of its range.
+        ValueError: images, labels and extractor that do not fit together, a class without an
+            image, a setting out of its range.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -67,9 +76,13 @@ def train_jointly(
 
     Reference: Zhai et al., 2019, https://arxiv.org/abs/1905.03670
     """
-    check_count("updates", updates)
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
-    unlabelled = check_images(unlabelled)
+    check_extractor(extractor)
+    check_counts(updates=updates, batch_size=batch_size)
+    _check_settings(learning_rate, precision, seed)
+    check_number("weight", weight, "at 0 or above", lambda x: x >= 0)
+    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
+    unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
+    check_upright(unlabelled, "unlabelled images")
     gentle = gentle_augmentation(seed=seed)
     labelled = endless_batches((images, labels), batch_size, augment=gentle, seed=seed)
     turned = numbered_rotation_batches(
@@ -142,8 +155,8 @@ def self_train(
         `keras.Model` from images to logits `(B, num_classes)`.
 
     Raises:
-        ValueError: images and labels that do not fit together, a class without an image, more
-            guesses than unlabelled images, a setting out of its range.
+        ValueError: images, labels and extractor that do not fit together, a class without an
+            image, more guesses than unlabelled images, a setting out of its range.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -155,10 +168,12 @@ def self_train(
     Reference: Sohn et al., 2020, https://arxiv.org/abs/2001.07685; the alignment of classes is
     section 3.1 of Berthelot et al., 2019, https://arxiv.org/abs/1911.09785
     """
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
-    unlabelled = check_images(unlabelled)
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold must lie in 0..1, got {threshold!r}")
+    check_extractor(extractor)
+    check_counts(updates=updates, batch_size=batch_size, unlabelled_ratio=unlabelled_ratio)
+    _check_settings(learning_rate, precision, seed)
+    check_number("threshold", threshold, "in 0..1", lambda x: 0 <= x <= 1)
+    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
+    unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
     guessed = None if guesses is None else _check_guesses(guesses, unlabelled, num_classes)
     named = _named_batches((images, labels.astype("int32")), guessed, batch_size, seed)
     pairs = _changed_pairs(unlabelled, batch_size * unlabelled_ratio, seed)
@@ -251,16 +266,24 @@ def _trainable_copy(extractor, num_classes, precision, seed):
     return unfreeze(attach_head(cast_model(extractor, precision), num_classes, seed=seed))
 
 
+def _check_settings(learning_rate, precision, seed):
+    check_positive(learning_rate=learning_rate)
+    check_choice("precision", precision, PRECISIONS)
+    check_seed(seed)
+
+
 def _check_guesses(guesses, unlabelled, num_classes):
-    guesses = np.asarray(guesses)
-    if guesses.ndim != 1 or len(guesses) > len(unlabelled) or not (guesses >= 0).any():
+    guesses = check_array("guesses", guesses)
+    fits = guesses.ndim == 1 and len(guesses) <= len(unlabelled) and (guesses >= 0).any()
+    if not fits or not np.issubdtype(guesses.dtype, np.integer):
         raise ValueError(
             f"guesses must be classes or -1, for the first of {len(unlabelled)} unlabelled images "
-            f"and at least one of them known, got shape {guesses.shape}"
+            f"and at least one of them known, got {guesses.dtype} of shape {guesses.shape}"
         )
-    if guesses.max() >= num_classes:
+    if guesses.min() < -1 or guesses.max() >= num_classes:
         raise ValueError(
-            f"guesses must lie below the {num_classes} classes, got {int(guesses.max())}"
+            f"guesses must be -1 or lie below the {num_classes} classes, "
+            f"got {guesses.min()}..{guesses.max()}"
         )
     sure = np.flatnonzero(guesses >= 0)
     return unlabelled[sure], guesses[sure].astype("int32")

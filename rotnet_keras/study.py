@@ -16,19 +16,30 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import (
+    check_choice,
+    check_count,
+    check_list,
+    check_path,
+    check_paths,
+    check_seed,
+    check_source,
+    check_table,
+    got,
+)
 from rotnet_keras._files import replace_text
 from rotnet_keras.arms import ARMS
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import accuracy, ci95, rotation_accuracy
 from rotnet_keras.few_labels import pretrain_for_transfer
-from rotnet_keras.models import NETWORKS, block_names, remove_head
+from rotnet_keras.models import NETWORKS, PRECISIONS, block_names, remove_head
 from rotnet_keras.rotation import ROTATIONS, check_rotations
 
 BUDGETS = (10, 50, 100, 500, 1000, 5000)
 WITHOUT_PRETEXT = "without pretext"
 KEY = ["arm", "network", "num_labels", "seed", "pretrain_epochs", "rotations"]
 SAME = ["dataset", "num_validation", "precision"]  # in every row of one table
+SUMMARISED = [*KEY, "pretext", "validation_accuracy", "test_accuracy"]
 ARM_SETTINGS = sorted({name for arm in ARMS.values() for name in arm.settings})
 COLUMNS = [
     *KEY,
@@ -96,6 +107,12 @@ def run_study(
         [0.71, 0.7]
     """
     check_count("pretrain_epochs", pretrain_epochs)
+    check_count("num_validation", num_validation)
+    check_source("dataset", dataset)
+    check_choice("precision", precision, PRECISIONS)
+    check_path("output", output)
+    check_paths(data_dir=data_dir)
+    budgets, seeds = check_list("budgets", budgets), check_list("seeds", seeds)
     _check_names("network", [network], NETWORKS)
     arms = _fitting_arms(arms, network)
     settings = {
@@ -145,7 +162,8 @@ def summarise_study(table, *, baseline=WITHOUT_PRETEXT):
         difference to the baseline, `gain` and `gain_ci95`; NaN where there is no baseline.
 
     Raises:
-        ValueError: the table is empty or has no such baseline.
+        ValueError: the table is empty, lacks a column that `run_study` fills, or has no such
+            baseline.
 
     Example:
         >>> table = pd.DataFrame({"arm": ["a", "a", "b", "b"], "seed": [0, 1, 0, 1],
@@ -155,10 +173,9 @@ def summarise_study(table, *, baseline=WITHOUT_PRETEXT):
         >>> summarise_study(table).set_index("arm").loc["b", ["mean", "gain"]].round(1).tolist()
         [75.0, 20.0]
     """
-    if table is None or not len(table):
-        raise ValueError("table must hold at least one run, got none")
-    if baseline not in {WITHOUT_PRETEXT, *table["arm"]}:
-        raise ValueError(f"baseline must be an arm of the table, got {baseline!r}")
+    check_table("table", table, SUMMARISED)
+    if not isinstance(baseline, str) or baseline not in {WITHOUT_PRETEXT, *table["arm"]}:
+        raise ValueError(f"baseline must be an arm of the table, got {got(baseline)}")
     group = ["num_labels", "network", "pretrain_epochs", "rotations", "arm"]
     rows = []
     for _, runs in table.groupby(group[:2]):
@@ -269,11 +286,10 @@ def _pretrained(splits, run, rotations, folder):
 
 def _planned(arms, budgets, seeds, settings):
     """Every run that is asked for, seed by seed: the part of its row that is known before."""
-    for argument, values in (("budgets", budgets), ("seeds", seeds)):
-        if not len(values):
-            raise ValueError(f"{argument} must hold at least one whole number, got none")
     for budget in budgets:
         check_count("budgets", budget)
+    for seed in seeds:
+        check_seed(seed, "seeds")
     return [
         {"arm": arm, "num_labels": int(budget), "seed": int(seed)} | settings
         for seed in seeds
@@ -339,6 +355,7 @@ def _line(values):
 
 
 def _check_names(argument, names, known):
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
+    listed = list(names) if isinstance(names, (list, tuple)) else [names]
+    unknown = [name for name in listed if not isinstance(name, str) or name not in known]
+    if unknown or not listed:
         raise ValueError(f"{argument} must be of {', '.join(map(repr, known))}; got {unknown}")

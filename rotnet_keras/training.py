@@ -15,14 +15,37 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rotnet_keras._checks import check_count, check_examples
+from rotnet_keras._checks import (
+    check_array,
+    check_callbacks,
+    check_choice,
+    check_count,
+    check_counts,
+    check_examples,
+    check_fits,
+    check_function,
+    check_functional,
+    check_outputs,
+    check_positive,
+    check_seed,
+    got,
+)
 from rotnet_keras.augmentation import augment_batch
 from rotnet_keras.checkpoint import Checkpoint
-from rotnet_keras.models import attach_head, cast_model, freeze, reinitialise, unfreeze
+from rotnet_keras.models import (
+    PRECISIONS,
+    attach_head,
+    cast_model,
+    check_extractor,
+    freeze,
+    reinitialise,
+    unfreeze,
+)
 from rotnet_keras.rotation import (
     ROTATIONS,
     check_rotations,
     check_stream,
+    check_upright,
     drawn_indices,
     numbered_rotation_batches,
     rotation_dataset,
@@ -93,8 +116,8 @@ def pretrain(
         `remove_head(model)` is the pretrained extractor.
 
     Raises:
-        ValueError: a setting out of its range, images that `rotation_dataset` does not take, or a
-            `checkpoint` that is of another run or cannot be read.
+        ValueError: a setting out of its range, images that `rotation_dataset` or the extractor
+            does not take, or a `checkpoint` that is of another run or cannot be read.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 1), "uint8")
@@ -105,10 +128,18 @@ def pretrain(
 
     Reference: section 3 of https://arxiv.org/abs/1803.07728
     """
-    check_count("epochs", epochs)
-    check_count("batch_size", batch_size)
+    check_extractor(extractor)
+    check_counts(epochs=epochs, batch_size=batch_size)
+    check_positive(learning_rate=learning_rate)
+    check_choice("precision", precision, PRECISIONS)
+    check_function("augment", augment)
+    check_seed(seed)
+    callbacks = check_callbacks(callbacks)
     rotations = check_rotations(rotations)
     num_images = count_images(images)
+    images = _check_turnable(images, extractor)
+    if validation_images is not None:
+        validation_images = _check_turnable(validation_images, extractor, "validation_images")
     batch_size = min(batch_size, num_images)
     check_share(batch_size, len(rotations) if all_rotations else 1)
     steps = -(-num_images // batch_size)
@@ -203,6 +234,7 @@ def train_from_scratch(extractor, images, labels, *, seed=0, **settings):
         >>> model.output_shape
         (None, 2)
     """
+    check_extractor(extractor)
     fresh = reinitialise(extractor, seed=seed)
     return fine_tune(fresh, images, labels, seed=seed, **settings)
 
@@ -243,8 +275,8 @@ def fit_classifier(
         `(model, history)`: the same model, and Keras's `History`.
 
     Raises:
-        ValueError: images and labels that do not fit together, labels that the model has no
-            output for, a setting out of its range, or `patience` without `validation`.
+        ValueError: images, labels and model that do not fit together, labels that the model has
+            no output for, a setting out of its range, or `patience` without `validation`.
 
     Example:
         >>> model = attach_head(two_conv_extractor((12, 12, 1)), 2)
@@ -253,9 +285,13 @@ def fit_classifier(
         >>> sorted(history.history)
         ['accuracy', 'loss']
     """
-    check_count("epochs", epochs)
-    check_count("batch_size", batch_size)
-    callbacks = list(callbacks)
+    check_functional(model)
+    check_counts(epochs=epochs, batch_size=batch_size)
+    check_function("augment", augment)
+    check_seed(seed)
+    _fresh_optimizer(optimizer)
+    _check_pair(validation)
+    callbacks = check_callbacks(callbacks)
     if patience is not None:
         check_count("patience", patience)
         if validation is None:
@@ -266,7 +302,8 @@ def fit_classifier(
         dataset = dataset.map(lambda x, y: (augment(x), y))
     held_out = None
     if validation is not None:
-        held_out = _classification_dataset(model, *validation, batch_size=1000)
+        whose = {"batch_size": 1000, "whose": "validation "}
+        held_out = _classification_dataset(model, *validation, **whose)
     return _fit(model, dataset.prefetch(2), held_out, optimizer, epochs, callbacks, verbose)
 
 
@@ -310,21 +347,17 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
 
 
 def _attach_and_fit(extractor, images, labels, *, prepare, num_classes=None, seed=0, **settings):
-    images, labels = check_examples(images, labels)
+    check_extractor(extractor)
+    images, labels = check_examples(images, labels, model=extractor)
     num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
     model = prepare(attach_head(extractor, num_classes, seed=seed))
     return fit_classifier(model, images, labels, seed=seed, **settings)
 
 
-def _classification_dataset(model, images, labels, *, batch_size, seed=None):
+def _classification_dataset(model, images, labels, *, batch_size, seed=None, whose=""):
     """Batches of (images, labels), shuffled if there is a seed, checked against the model."""
-    images, labels = check_examples(images, labels)
-    num_classes = model.output_shape[-1]
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"labels must lie in 0..{num_classes - 1}, the model's {num_classes} outputs, "
-            f"got {labels.min()}..{labels.max()}"
-        )
+    images, labels = check_examples(images, labels, model=model, whose=whose)
+    check_outputs(labels, model, f"{whose}labels")
     dataset = tf.data.Dataset.from_tensor_slices((images, labels.astype("int32")))
     if seed is not None:
         dataset = dataset.shuffle(len(images), seed=seed)
@@ -410,8 +443,11 @@ def _describe(images):
 
 def _fresh_optimizer(optimizer):
     """An optimiser without state: one instance given to several arms must not link them."""
-    optimizer = keras.optimizers.get(optimizer)
-    return optimizer.__class__.from_config(optimizer.get_config())
+    try:
+        known = keras.optimizers.get(optimizer)
+        return known.__class__.from_config(known.get_config())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"optimizer must be one of Keras's, got {got(optimizer)}") from error
 
 
 def count_images(images):
@@ -422,15 +458,28 @@ def count_images(images):
 
 def _num_images(images):
     streamed = isinstance(images, tf.data.Dataset)
-    if streamed:
+    if streamed and int(images.cardinality()):
         check_stream(images)
-    number = int(images.cardinality()) if streamed else len(images)
+    number = int(images.cardinality()) if streamed else len(check_array("images", images))
     if number < 1:
         raise ValueError(
             f"images must be of a known number of at least 1, got {number}; for a dataset "
             "without a length, state it with tf.data.experimental.assert_cardinality"
         )
     return number
+
+
+def _check_turnable(images, extractor, name="images"):
+    images = check_upright(images, name)
+    streamed = isinstance(images, tf.data.Dataset)
+    check_fits(images.element_spec.shape if streamed else images.shape[1:], extractor, name)
+    return images
+
+
+def _check_pair(validation):
+    pair = validation is None or (isinstance(validation, (tuple, list)) and len(validation) == 2)
+    if not pair:
+        raise ValueError(f"validation must be (images, labels), or None, got {got(validation)}")
 
 
 def _stop_at_best(patience):

@@ -1,5 +1,6 @@
 """Settings and data that the tests share."""
 
+import collections
 import os
 import warnings
 
@@ -10,8 +11,15 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The same cases in every ordinary run; new ones every night.
+settings.register_profile("ordinary", deadline=None, derandomize=True)
+settings.register_profile("nightly", deadline=None, print_blob=True)
+settings.load_profile("nightly" if os.environ.get("ROTNET_KERAS_NIGHTLY") == "1" else "ordinary")
 
 _data_used = set()
+_bad_cases = collections.Counter()
 
 
 @pytest.fixture(scope="session")
@@ -69,12 +77,27 @@ def _close_figures():
     plt.close("all")
 
 
+@pytest.fixture(scope="session")
+def count_case(request):
+    """Count a generated case of bad input; the summary says how many there were."""
+
+    def count():
+        _bad_cases["generated"] += 1
+        if hasattr(request.config, "workeroutput"):
+            request.config.workeroutput["bad_cases"] = _bad_cases["generated"]
+
+    return count
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     output = getattr(node, "workeroutput", {})  # a process that crashed has none
     _data_used.update(output.get("data_used", ()))
+    _bad_cases["generated"] += output.get("bad_cases", 0)
 
 
 def pytest_terminal_summary(terminalreporter):
     for data in _data_used:
         terminalreporter.write_line(f"Tests on whole data sets ran on {data}.")
+    if _bad_cases["generated"]:
+        terminalreporter.write_line(f"Generated cases of bad input: {_bad_cases['generated']:,}.")
