@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 
 import h5py
@@ -19,25 +20,36 @@ class Checkpoint(keras.callbacks.Callback):
     """Writes the file after each epoch, beside and renamed, so that a kill leaves the last one.
 
     Keras's `BackupAndRestore` keeps weights and epoch in two files, which a kill between them
-    tears apart; here the epoch is an attribute of Keras's own weights file. Of several hosts, all
-    read the file and the first one writes it.
+    tears apart; here the epoch is an attribute of Keras's own weights file. It also forgets what
+    other callbacks count, so that early stopping would begin anew; here `EarlyStopping` and
+    `ReduceLROnPlateau` are shown the earlier epochs again, and the best weights are in the file.
+    Of several hosts, all read the file and the first one writes it.
+
+    It must be the last callback of `fit`, with the value of `first_epoch` as its `initial_epoch`.
 
     Args:
         path: of the file, ending in `.weights.h5`.
         settings: dictionary that must be the same when training goes on.
+        callbacks: the others of `fit`.
     """
 
-    def __init__(self, path, settings):
+    def __init__(self, path, settings, callbacks=()):
         super().__init__()
         check_path("checkpoint", path)
         self.path = pathlib.Path(path)
         if not self.path.name.endswith(".weights.h5"):
             raise ValueError(f"checkpoint must be a path ending in .weights.h5, got {str(path)!r}")
+        if not os.access(self.path.parent, os.W_OK):  # said before an epoch's work, not after it
+            raise OSError(f"checkpoint must lie in a folder that can be written, got {path}")
+        counting = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+        self.counting = [callback for callback in callbacks if isinstance(callback, counting)]
+        counted = [(type(c).__name__, c.monitor, c.patience) for c in self.counting]
+        settings = settings | {"callbacks": counted}
         self.settings = {name: str(value) for name, value in settings.items()}
-        self.logs = []
+        self.logs, self.stopped = [], False
 
-    def restore(self, model):
-        """Load what was written into a compiled model; return how many epochs that were."""
+    def first_epoch(self, epochs):
+        """Read what was written, if anything; return the epoch to go on from, the last for none."""
         facts = self._read() if self.path.exists() else None
         done = len(facts["logs"]) if facts else 0
         everywhere = from_every_host(done)
@@ -47,18 +59,43 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{everywhere} epochs in it"
             )
         if facts:
-            model.optimizer.build(model.trainable_variables)
-            model.load_weights(self.path)
-            self.logs = facts["logs"]
-        return done
+            self.logs, self.stopped = facts["logs"], facts["stopped"]
+        return epochs if self.stopped else done
+
+    def on_train_begin(self, logs=None):
+        if not self.logs:
+            return
+        # First what is counted, which also lowers the learning rate, then all that is in the file.
+        for epoch, earlier in enumerate(self.logs):
+            for callback in self.counting:
+                callback.on_epoch_end(epoch, dict(earlier))
+        self.model.optimizer.build(self.model.trainable_variables)
+        try:
+            self.model.load_weights(self.path)
+            with h5py.File(self.path) as file:
+                for number, state in enumerate(_random_states(self.model)):
+                    state.assign(file[f"{FACTS}/state/{number}"][()])
+                for place, callback in enumerate(self.counting):
+                    best = file.get(f"{FACTS}/best/{place}", {})
+                    if best:
+                        callback.best_weights = [best[str(i)][()] for i in range(len(best))]
+        except (OSError, KeyError, ValueError) as error:
+            raise self._unreadable(error) from error
 
     def on_epoch_end(self, epoch, logs=None):
         self.logs.append({name: float(value) for name, value in logs.items()})
+        self.stopped = self.model.stop_training
+        facts = {"settings": self.settings, "logs": self.logs, "stopped": self.stopped}
         if host_share()[0] == 0:
             with alone(), replace_with(self.path) as beside:
                 self.model.save_weights(beside)
                 with h5py.File(beside, "a") as file:
-                    file.attrs[FACTS] = json.dumps({"settings": self.settings, "logs": self.logs})
+                    file.attrs[FACTS] = json.dumps(facts)
+                    for number, state in enumerate(_random_states(self.model)):
+                        file[f"{FACTS}/state/{number}"] = keras.ops.convert_to_numpy(state)
+                    for place, callback in enumerate(self.counting):
+                        for number, weight in enumerate(_best_weights(callback)):
+                            file[f"{FACTS}/best/{place}/{number}"] = weight
 
     def history(self):
         """Keras's `History` of all epochs, those of earlier calls included."""
@@ -72,9 +109,7 @@ class Checkpoint(keras.callbacks.Callback):
             with h5py.File(self.path) as file:
                 facts = json.loads(file.attrs[FACTS])
         except (OSError, KeyError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {self.path} cannot be read ({error}): delete it to start anew"
-            ) from error
+            raise self._unreadable(error) from error
         theirs = facts["settings"]
         if theirs != self.settings:
             names = theirs.keys() | self.settings.keys()
@@ -84,3 +119,19 @@ class Checkpoint(keras.callbacks.Callback):
                 "delete it to start anew"
             )
         return facts
+
+    def _unreadable(self, error):
+        return ValueError(
+            f"checkpoint {self.path} cannot be read ({error}): delete it to start anew"
+        )
+
+
+def _best_weights(callback):
+    """What `EarlyStopping` would go back to; float32 for types that HDF5 does not know."""
+    for weight in getattr(callback, "best_weights", None) or ():
+        yield weight.astype("float32") if weight.dtype.kind == "V" else weight
+
+
+def _random_states(model):
+    """Where layers such as Dropout are in their random draws, which Keras does not save."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]

@@ -27,6 +27,7 @@ from rotnet_keras._checks import (
     got,
 )
 from rotnet_keras._files import replace_text
+from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import (
     accuracy,
@@ -171,16 +172,13 @@ def budget_settings(budget, *, seed=0, quick=False):
         sgd = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, clipnorm=1.0)
         return {"epochs": 3, "batch_size": 125, "optimizer": sgd}
     slower = keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", factor=0.3, patience=10)
-    shift = keras.layers.RandomTranslation(
-        2 / 28, 2 / 28, fill_mode="constant", interpolation="nearest", seed=seed
-    )
     return {
         "epochs": 10 if quick else 300,
         "batch_size": 32,
         "optimizer": keras.optimizers.Adam(2e-3),
         "patience": 30,
         "callbacks": [slower],
-        "augment": shift,
+        "augment": gentle_augmentation(mirror=False, seed=seed),
     }
 
 

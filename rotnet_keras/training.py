@@ -8,6 +8,7 @@ Layers of your own that are random in training, such as Dropout, need a seed of 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import zlib
 
@@ -118,6 +119,7 @@ def pretrain(
     Raises:
         ValueError: a setting out of its range, images that `rotation_dataset` or the extractor
             does not take, or a `checkpoint` that is of another run or cannot be read.
+        OSError: the checkpoint cannot be written.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 1), "uint8")
@@ -150,33 +152,32 @@ def pretrain(
     task = {"all_rotations": all_rotations, "rotations": rotations, "seed": seed}
     settings = {"epochs": epochs, "num_images": num_images, "batch_size": batch_size, **task}
     settings |= {"learning_rate": learning_rate, "network": _fingerprint(model)}
-    settings["images"] = _describe(images)
-    checkpoint = Checkpoint(checkpoint, settings) if checkpoint is not None else None
-    done = checkpoint.restore(model) if checkpoint else 0
-    if done < epochs:
-        dataset = numbered_rotation_batches(
-            images,
-            batch_size=batch_size,
-            start=done * steps,
-            stop=epochs * steps,
-            share=host_share(),
-            augment=augment,
-            **task,
-        )
-        held_out = None
-        if validation_images is not None:
-            held_out = _held_out(validation_images, batch_size, rotations)
-        history = model.fit(
-            dataset,
-            steps_per_epoch=steps,
-            validation_data=held_out,
-            initial_epoch=done,
-            epochs=epochs,
-            callbacks=[*callbacks, *([checkpoint] if checkpoint else [])],
-            verbose=verbose if host_share()[0] == 0 else 0,
-            shuffle=False,
-        )
-    history = checkpoint.history() if checkpoint else history
+    settings |= {"images": _describe(images), "initial_weights": _sum(*model.get_weights())}
+    checkpoint = None if checkpoint is None else Checkpoint(checkpoint, settings, callbacks)
+    done = checkpoint.first_epoch(epochs) if checkpoint else 0
+    dataset = numbered_rotation_batches(
+        images,
+        batch_size=batch_size,
+        start=done * steps,
+        stop=max(epochs, done + 1) * steps,  # Keras looks at a batch also where none is to be met
+        share=host_share(),
+        augment=augment,
+        **task,
+    )
+    held_out = None
+    if validation_images is not None:
+        held_out = _held_out(validation_images, batch_size, rotations)
+    history = _fit(
+        model,
+        dataset,
+        held_out,
+        checkpoint,
+        callbacks,
+        steps_per_epoch=steps,
+        initial_epoch=done,
+        epochs=epochs,
+        verbose=verbose if host_share()[0] == 0 else 0,
+    )
     return (model if precision == "float32" else cast_model(model, "float32")), history
 
 
@@ -250,6 +251,7 @@ def fit_classifier(
     validation=None,
     patience=None,
     augment=None,
+    checkpoint=None,
     seed=0,
     callbacks=(),
     verbose="auto",
@@ -267,6 +269,10 @@ def fit_classifier(
         patience: stop when the validation accuracy has not risen for so many epochs, and go back
             to the weights of the best epoch.
         augment: function from a batch of images to the same shape.
+        checkpoint: path of a file ending in `.weights.h5`, written after each epoch. Where it is
+            there, the run goes on from it and ends as if it had never been stopped, if `augment` is
+            one of `augmentation`: others draw from a state. Of `callbacks`, `EarlyStopping` and
+            `ReduceLROnPlateau` go on, too; others begin anew.
         seed: of the order of the images.
         callbacks: Keras callbacks for `fit`.
         verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
@@ -276,7 +282,9 @@ def fit_classifier(
 
     Raises:
         ValueError: images, labels and model that do not fit together, labels that the model has
-            no output for, a setting out of its range, or `patience` without `validation`.
+            no output for, a setting out of its range, `patience` without `validation`, or a
+            `checkpoint` that is of another run or cannot be read.
+        OSError: the checkpoint cannot be written.
 
     Example:
         >>> model = attach_head(two_conv_extractor((12, 12, 1)), 2)
@@ -297,35 +305,69 @@ def fit_classifier(
         if validation is None:
             raise ValueError("patience needs validation=(images, labels) to watch, got None")
         callbacks.append(_stop_at_best(patience))
-    dataset = _classification_dataset(model, images, labels, seed=seed, batch_size=batch_size)
-    if augment is not None:
-        dataset = dataset.map(lambda x, y: (augment(x), y))
+    images, labels = _check_labelled(model, images, labels)
     held_out = None
     if validation is not None:
-        whose = {"batch_size": 1000, "whose": "validation "}
-        held_out = _classification_dataset(model, *validation, **whose)
-    return _fit(model, dataset.prefetch(2), held_out, optimizer, epochs, callbacks, verbose)
+        validation = _check_labelled(model, *validation, whose="validation ")
+        held_out = tf.data.Dataset.from_tensor_slices(validation).batch(1000)
+    _compile(model, _fresh_optimizer(optimizer))
+    if checkpoint is not None:
+        settings = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "patience": patience}
+        settings |= _describe_fit(model, images, labels, validation)
+        checkpoint = Checkpoint(checkpoint, settings, callbacks)
+    with whole_batches():  # the last batch of a pass may be smaller
+        done = checkpoint.first_epoch(epochs) if checkpoint else 0
+        steps = -(-len(images) // batch_size)
+        dataset = endless_batches(
+            (images, labels),
+            batch_size,
+            start=done * steps,
+            whole_passes=True,
+            augment=augment,
+            seed=seed,
+        )
+        history = _fit(
+            model,
+            dataset.prefetch(2),
+            held_out,
+            checkpoint,
+            callbacks,
+            steps_per_epoch=steps,
+            initial_epoch=done,
+            epochs=epochs,
+            verbose=verbose,
+        )
+    return model, history
 
 
-def endless_batches(arrays, batch_size, *, augment=None, seed=0):
+def endless_batches(arrays, batch_size, *, start=0, whole_passes=False, augment=None, seed=0):
     """Batches without end from arrays of one length, the first of them images, or from one array.
 
-    Each pass has a new order, and batches go on across the ends of passes: all are of one size,
-    however few images there are. A batch depends on the seed and its number alone. (tf.data's own
-    shuffle and repeat would go on where an earlier iterator got to, and `fit` throws one away.)
+    Each pass has a new order. Batches go on across the ends of passes, all of one size, however few
+    images there are; with `whole_passes` the last batch of each is what is left. A batch depends on
+    the seed and its number alone, `start` being the first one's. (tf.data's own shuffle and repeat
+    would go on where an earlier iterator got to, and `fit` throws one away.)
     """
     check_count("batch_size", batch_size)
     several = isinstance(arrays, tuple)
     tensors = [tf.constant(array) for array in (arrays if several else (arrays,))]
+    length = len(tensors[0])
+    steps = -(-length // batch_size)
+
+    def places(number):
+        if not whole_passes:
+            return drawn_indices(number * batch_size, batch_size, length, seed)
+        met = number % steps * batch_size
+        rows = tf.minimum(tf.constant(batch_size, tf.int64), length - met)
+        return drawn_indices(number // steps * length + met, rows, length, seed)
 
     def gather(number):
-        places = drawn_indices(number * batch_size, batch_size, len(tensors[0]), seed)
-        images, *rest = (tf.gather(tensor, places) for tensor in tensors)
+        images, *rest = (tf.gather(tensor, places(number)) for tensor in tensors)
         if augment is not None:
             images = augment_batch(augment, images, tf.stack([tf.constant(seed, tf.int64), number]))
         return (images, *rest) if several else images
 
-    return tf.data.Dataset.counter().map(gather)
+    return tf.data.Dataset.counter(start).map(gather)
 
 
 def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
@@ -354,28 +396,23 @@ def _attach_and_fit(extractor, images, labels, *, prepare, num_classes=None, see
     return fit_classifier(model, images, labels, seed=seed, **settings)
 
 
-def _classification_dataset(model, images, labels, *, batch_size, seed=None, whose=""):
-    """Batches of (images, labels), shuffled if there is a seed, checked against the model."""
+def _check_labelled(model, images, labels, whose=""):
+    """Return images and int32 labels, or raise unless the model takes them and has outputs."""
     images, labels = check_examples(images, labels, model=model, whose=whose)
     check_outputs(labels, model, f"{whose}labels")
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels.astype("int32")))
-    if seed is not None:
-        dataset = dataset.shuffle(len(images), seed=seed)
-    return dataset.batch(batch_size)
+    return images, labels.astype("int32")
 
 
-def _fit(model, dataset, held_out, optimizer, epochs, callbacks, verbose):
-    _compile(model, _fresh_optimizer(optimizer))
-    with whole_batches():  # the last batch of a pass may be smaller
-        history = model.fit(
-            dataset,
-            validation_data=held_out,
-            epochs=epochs,
-            callbacks=list(callbacks),
-            verbose=verbose,
-            shuffle=False,  # the dataset shuffles itself
-        )
-    return model, history
+def _fit(model, dataset, held_out, checkpoint, callbacks, **settings):
+    """Keras's `fit` on batches that are shuffled already; return the history of all epochs."""
+    history = model.fit(
+        dataset,
+        validation_data=held_out,
+        callbacks=[*callbacks, *([checkpoint] if checkpoint else [])],
+        shuffle=False,
+        **settings,
+    )
+    return checkpoint.history() if checkpoint else history
 
 
 def _compile(model, optimizer):
@@ -439,6 +476,26 @@ def _describe(images):
     else:
         some = np.ascontiguousarray(images[:: -(-len(images) // 1000)])
     return f"{some.shape[1:]} {from_every_host(zlib.crc32(some) % 2**31)[0]}"
+
+
+def _describe_fit(model, images, labels, validation):
+    """What else must be the same for a run of `fit_classifier` to go on, in short."""
+    watched = None if validation is None else (_describe(validation[0]), _sum(validation[1]))
+    return {
+        "num_images": len(images),
+        "images": _describe(images),
+        "labels": _sum(labels),
+        "validation": watched,
+        "network": _fingerprint(model),
+        "initial_weights": _sum(*model.get_weights()),
+        "trained_weights": len(model.trainable_weights),
+        "optimizer": model.optimizer.get_config() | {"name": None},  # names count up
+    }
+
+
+def _sum(*arrays):
+    """A checksum of what is in arrays."""
+    return functools.reduce(lambda before, array: zlib.crc32(array.tobytes(), before), arrays, 0)
 
 
 def _fresh_optimizer(optimizer):

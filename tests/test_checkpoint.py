@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rotnet_keras import gentle_augmentation, pretrain
+from rotnet_keras import attach_head, fine_tune, fit_classifier, gentle_augmentation, pretrain
 from rotnet_keras.checkpoint import Checkpoint
 
 SETTINGS = {"epochs": 4, "batch_size": 3, "verbose": 0}
+LABELS = np.arange(8) % 3
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -141,3 +142,91 @@ def test_a_full_disk_leaves_the_last_good_file(images, extractor, tmp_path, monk
 def test_the_name_must_say_what_the_file_is():
     with pytest.raises(ValueError, match=r"checkpoint must be a path ending in .weights.h5, got"):
         Checkpoint("net.keras", {})
+
+
+class StopAtEnd(keras.callbacks.Callback):
+    """Breaks a run off when its epochs are over, before early stopping goes back to the best."""
+
+    def on_train_end(self, logs=None):
+        raise KeyboardInterrupt
+
+
+def stopping_early(extractor, images, *, breaks=(), **options):
+    """Fine-tuning that lowers its learning rate and stops, with a layer that draws at random."""
+    dropout = keras.layers.Dropout(0.3, seed=1)(extractor.output)
+    slower = keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", factor=0.3, patience=1)
+    return fine_tune(
+        keras.Model(extractor.input, dropout),
+        images,
+        LABELS,
+        validation=(images[::-1], LABELS),
+        epochs=12,
+        batch_size=3,
+        optimizer=keras.optimizers.Adam(0.02),
+        patience=3,
+        augment=gentle_augmentation(seed=1),
+        callbacks=[slower, *breaks],
+        verbose=0,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("breaks", [[0], [1], [2, 1], ["end"]])
+def test_broken_fine_tuning_ends_like_an_unbroken_one(images, extractor, tmp_path, breaks):
+    whole, expected = stopping_early(extractor, images)
+    path = tmp_path / "net.weights.h5"
+    for epochs in breaks:
+        stop = StopAtEnd() if epochs == "end" else StopAfter(epochs)
+        with pytest.raises(KeyboardInterrupt):
+            stopping_early(extractor, images, breaks=[stop], checkpoint=path)
+    model, history = stopping_early(extractor, images, checkpoint=path)
+    assert 4 <= len(history.epoch) < 12  # it stopped by itself
+    rates = history.history["learning_rate"]
+    assert rates[-1] < rates[0]  # and lowered its learning rate before that
+    assert history.history == expected.history
+    for a, b in zip(whole.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_finished_fine_tuning_is_only_read(images, extractor, tmp_path):
+    path = tmp_path / "net.weights.h5"
+    first, _ = stopping_early(extractor, images, checkpoint=path)
+    written = path.stat().st_mtime_ns
+    again, _ = stopping_early(extractor, images, checkpoint=path)
+    assert path.stat().st_mtime_ns == written
+    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("labels", {"labels": LABELS[::-1]}),
+        ("optimizer", {"optimizer": "sgd"}),
+        ("patience", {"patience": 2, "validation": (np.zeros((3, 12, 12, 1)), LABELS[:3])}),
+        ("trained_weights", {"frozen": True}),
+        ("initial_weights", {"head": 1}),
+        ("batch_size", {"batch_size": 4}),
+    ],
+)
+def test_a_file_of_other_fine_tuning_is_left_alone(images, extractor, tmp_path, name, other):
+    path = tmp_path / "net.weights.h5"
+
+    def fit(*, labels=LABELS, frozen=False, head=0, **options):
+        model = attach_head(extractor, 3, seed=head)
+        model.get_layer("conv1").trainable = not frozen
+        settings = SETTINGS | {"epochs": 1} | options
+        return fit_classifier(model, images, labels, checkpoint=path, **settings)
+
+    fit()
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=rf"is of another run, with {{.*'{name}': .*: give"):
+        fit(**other)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_work(images, extractor, tmp_path):
+    started = keras.callbacks.LambdaCallback(on_train_begin=lambda _: pytest.fail("has begun"))
+    path = tmp_path / "nowhere" / "net.weights.h5"
+    with pytest.raises(OSError, match=r"checkpoint must lie in a folder that can be written, got"):
+        pretrain(extractor, images, checkpoint=path, callbacks=[started], **SETTINGS)

@@ -223,6 +223,21 @@ def test_endless_batches_are_full_and_pass_after_pass(length, batch_size, seed):
         assert sorted(drawn[start : start + length]) == numbers.tolist()
 
 
+@given(length=st.integers(1, 9), batch_size=st.integers(1, 12), start=st.integers(0, 20))
+@settings(max_examples=15, deadline=None)
+def test_whole_passes_end_in_what_is_left_and_begin_anywhere(length, batch_size, start):
+    options = {"whole_passes": True, "seed": 3}
+    steps = -(-length // batch_size)
+    dataset = endless_batches(np.arange(length), batch_size, **options)
+    batches = list(dataset.take(start + 3 * steps).as_numpy_iterator())
+    for i in range(0, 3 * steps, steps):
+        assert {len(batch) for batch in batches[i : i + steps - 1]} <= {batch_size}
+        assert sorted(np.concatenate(batches[i : i + steps])) == list(range(length))
+    later = endless_batches(np.arange(length), batch_size, start=start, **options).take(3 * steps)
+    for expected, batch in zip(batches[start:], later.as_numpy_iterator(), strict=True):
+        np.testing.assert_array_equal(batch, expected)
+
+
 def test_endless_batches_repeat_by_seed_and_reorder_each_pass():
     def two_passes(seed):
         return list(endless_batches(np.arange(50), 50, seed=seed).take(2).as_numpy_iterator())
