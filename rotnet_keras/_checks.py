@@ -26,12 +26,10 @@ def check_counts(**values):
         check_count(name, value)
 
 
-def check_seed(seed, name="seed"):
+def check_seed(seed, name="seed", *, largest=LARGEST_SEED):
     """Raise unless `seed` is a whole number that every random generator in use takes."""
-    if not is_whole(seed) or not 0 <= seed <= LARGEST_SEED:
-        raise ValueError(
-            f"{name} must be a whole number from 0 to {LARGEST_SEED:,}, got {got(seed)}"
-        )
+    if not is_whole(seed) or not 0 <= seed <= largest:
+        raise ValueError(f"{name} must be a whole number from 0 to {largest:,}, got {got(seed)}")
 
 
 def check_number(name, value, lies, inside):

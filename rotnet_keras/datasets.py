@@ -464,7 +464,7 @@ def split_indices(labels, *, num_labels, num_validation, seed=0):
     """
     labels = check_labels(labels)
     check_counts(num_labels=num_labels, num_validation=num_validation)
-    check_seed(seed)
+    check_seed(seed, largest=2**32 - 1)
     num_classes = len(np.unique(labels))
     for argument, value in (("num_labels", num_labels), ("num_validation", num_validation)):
         if value < num_classes:
