@@ -201,7 +201,8 @@ def check_every_class(images, labels, num_classes=None, *, model=None):
     present = np.unique(labels).tolist()
     if len(present) != num_classes or present[0] != 0 or present[-1] != num_classes - 1:
         raise ValueError(
-            f"labels must hold each of the classes 0 to {num_classes - 1} and no others, "
+            f"labels must hold each of num_classes = {num_classes} classes 0 to {num_classes - 1} "
+            "and no others, "
             f"got {present}"
         )
     return images, labels, num_classes

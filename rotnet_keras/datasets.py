@@ -258,6 +258,8 @@ def split_indices(labels, *, num_labels, num_validation, seed=0):
         [70, 10, 20]
     """
     labels = check_labels(labels)
+    if labels.min() < 0:
+        raise ValueError(f"labels must be whole numbers from 0, got {labels.min()}")
     check_counts(num_labels=num_labels, num_validation=num_validation)
     check_seed(seed)
     num_classes = len(np.unique(labels))

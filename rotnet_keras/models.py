@@ -312,8 +312,8 @@ def remove_head(model, *, share_weights=False):
         >>> remove_head(model).output_shape
         (None, 16)
     """
-    names = [layer.name for layer in getattr(model, "layers", [])]
-    if not isinstance(model, keras.Model) or HEAD not in names:
+    names = [layer.name for layer in model.layers] if isinstance(model, keras.Model) else ()
+    if HEAD not in names:
         raise ValueError(
             f'model must have a layer named "{HEAD}", got the layers {names}; for a network of '
             "your own, name the cut point yourself: "
@@ -547,7 +547,9 @@ def check_extractor(extractor):
             f"got {extractor!r} with output {shape}"
         )
     if any(layer.name == HEAD for layer in extractor.layers):
-        raise ValueError('extractor has a layer named "head" already; use swap_head to replace it')
+        raise ValueError(
+            f'extractor must have no layer named "{HEAD}", got one; use swap_head to replace it'
+        )
 
 
 def _check_widths(widths):
