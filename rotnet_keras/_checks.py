@@ -85,14 +85,14 @@ def check_share(share):
         raise ValueError(f"share must be (host, hosts), 0 <= host < hosts, got {got(share)}")
 
 
-def check_list(name, values, of="values"):
+def check_list(name, values, one="value"):
     """Return the items of a list or the like, at least one, or raise."""
     whole = getattr(values, "shape", None) == ()
     if whole or isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise ValueError(f"{name} must be a list of {of}, got {got(values)}")
+        raise ValueError(f"{name} must be a list of at least one {one}, got {got(values)}")
     items = list(values)
     if not items:
-        raise ValueError(f"{name} must hold at least one of the {of} that it takes, got none")
+        raise ValueError(f"{name} must hold at least one {one}, got none")
     return items
 
 

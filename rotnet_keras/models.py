@@ -246,7 +246,7 @@ def join_blocks(extractor, blocks=None, *, grid=4):
     blocks = (names[1:] or names) if blocks is None else blocks
     if isinstance(blocks, (tuple, list)) and not blocks:
         raise ValueError("blocks must name at least one block, got none")
-    blocks = check_list("blocks", blocks, "numbers or names of layers")
+    blocks = check_list("blocks", blocks, "number or name of a layer")
     layers = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
     extractor = copy_model(extractor)
     maps = [extractor.get_layer(layer).output for layer in layers]
