@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-LARGEST_SEED = 2**31 - 1  # some of what is seeded counts in 32 bits
+LARGEST_SEED = 2**32 - 1  # what scikit-learn and Keras take
 
 
 def check_count(name, value, *, least=1):

@@ -190,8 +190,8 @@ COUNT = Kind(
 NEEDED_COUNT = COUNT | {"wrong kind": [None]}
 SEED = Kind(
     {row: values for row, values in COUNT.rows.items() if row != "zero or negative"},
-    st.one_of(st.integers(max_value=-1), st.integers(min_value=2**31), st.floats(), st.text()),
-) | {"zero or negative": [-1], "out of range": [2**31, 10**30], "wrong kind": [None]}
+    st.one_of(st.integers(max_value=-1), st.integers(min_value=2**32), st.floats(), st.text()),
+) | {"zero or negative": [-1], "out of range": [2**32, 10**30], "wrong kind": [None]}
 POSITIVE = Kind(
     {
         "zero or negative": [0, -1, -0.5],
