@@ -34,6 +34,11 @@ def check_seed(seed, name="seed"):
         )
 
 
+def another_seed(seed, number):
+    """A seed for something else that is random, a fixed step apart and within the same range."""
+    return (seed + number) % (LARGEST_SEED + 1)
+
+
 def check_number(name, value, lies, inside):
     """Raise unless `value` is a finite number that lies where the function `inside` says."""
     number = isinstance(value, (int, float, np.integer, np.floating))

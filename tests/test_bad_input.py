@@ -35,7 +35,7 @@ MODULES = {path.stem for path in PACKAGE.glob("*.py")}
 CONTAINERS = {"DatasetError", "Examples", "Splits"}  # hold what they are given and look at nothing
 PUBLIC = sorted(set(rotnet_keras.__all__) - MODULES - CONTAINERS)
 NIGHTLY = os.environ.get("ROTNET_KERAS_NIGHTLY") == "1"
-CASES = 45 if NIGHTLY else 5  # of each function
+CASES = 50 if NIGHTLY else 5  # of each function
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 1), "uint8")
 LABELS = np.arange(6) % 2
@@ -929,3 +929,17 @@ def test_a_batch_may_be_larger_than_the_data(function, tmp_path, eagerly):
 def test_the_size_of_batches_changes_nothing(function, folder):
     large, small = (call(function, folder, batch_size=size) for size in (1000, 1))
     np.testing.assert_allclose(large, small, rtol=1e-5)
+
+
+TAKE_SEEDS = sorted(name for name in {*FUNCTIONS} - WHOLE_DATA_SETS if "seed" in FUNCTIONS[name])
+
+
+@pytest.mark.parametrize("function", TAKE_SEEDS)
+def test_the_largest_seed_is_taken(function, tmp_path, eagerly):
+    if function in ("spread_labels", "guess_labels"):
+        pytest.importorskip("graphlearning")
+    result = call(function, tmp_path, seed=2**32 - 1)
+    if function.endswith("augmentation"):
+        assert result(IMAGES).shape == IMAGES.shape
+    if function == "rotation_dataset":
+        assert len(list(result)) == 2
