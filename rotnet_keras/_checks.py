@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-LARGEST_SEED = 2**31 - 1  # some of what is seeded counts in 32 bits
+LARGEST_SEED = 2**32 - 1  # what scikit-learn and Keras take
 
 
 def check_count(name, value, *, least=1):
@@ -30,6 +30,11 @@ def check_seed(seed, name="seed", *, largest=LARGEST_SEED):
     """Raise unless `seed` is a whole number that every random generator in use takes."""
     if not is_whole(seed) or not 0 <= seed <= largest:
         raise ValueError(f"{name} must be a whole number from 0 to {largest:,}, got {got(seed)}")
+
+
+def another_seed(seed, number):
+    """A seed for something else that is random, a fixed step apart and within the same range."""
+    return (seed + number) % (LARGEST_SEED + 1)
 
 
 def check_number(name, value, lies, inside):
@@ -83,14 +88,14 @@ def check_share(share):
         raise ValueError(f"share must be (host, hosts), 0 <= host < hosts, got {got(share)}")
 
 
-def check_list(name, values, of="values"):
+def check_list(name, values, one="value"):
     """Return the items of a list or the like, at least one, or raise."""
     whole = getattr(values, "shape", None) == ()
     if whole or isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise ValueError(f"{name} must be a list of {of}, got {got(values)}")
+        raise ValueError(f"{name} must be a list of at least one {one}, got {got(values)}")
     items = list(values)
     if not items:
-        raise ValueError(f"{name} must hold at least one of the {of} that it takes, got none")
+        raise ValueError(f"{name} must hold at least one {one}, got none")
     return items
 
 
@@ -199,7 +204,8 @@ def check_every_class(images, labels, num_classes=None, *, model=None):
     present = np.unique(labels).tolist()
     if len(present) != num_classes or present[0] != 0 or present[-1] != num_classes - 1:
         raise ValueError(
-            f"labels must hold each of the classes 0 to {num_classes - 1} and no others, "
+            f"labels must hold each of num_classes = {num_classes} classes 0 to {num_classes - 1} "
+            "and no others, "
             f"got {present}"
         )
     return images, labels, num_classes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from rotnet_keras._checks import check_choice, check_number, check_seed
+from rotnet_keras._checks import another_seed, check_choice, check_number, check_seed
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
@@ -92,7 +92,7 @@ def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed
     moved = layers.RandomTranslation(
         shift, shift, fill_mode=fill_mode, interpolation="nearest", seed=seed
     )
-    flips = [layers.RandomFlip("horizontal", seed=seed + 1)] if mirror else []
+    flips = [layers.RandomFlip("horizontal", seed=another_seed(seed, 1))] if mirror else []
     return Augmentation([*flips, moved], seed)
 
 
@@ -123,10 +123,14 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
     layers = keras.layers
     edges = {"fill_mode": fill_mode, "interpolation": "nearest"}
     bent = [
-        layers.RandomRotation(15 / 360, seed=seed + 2, **edges),
-        layers.RandomZoom((-0.12, 0.12), (-0.12, 0.12), seed=seed + 3, **edges),
+        layers.RandomRotation(15 / 360, seed=another_seed(seed, 2), **edges),
+        layers.RandomZoom((-0.12, 0.12), (-0.12, 0.12), seed=another_seed(seed, 3), **edges),
     ]
     erased = layers.RandomErasing(
-        factor=(1.0, 1.0), scale=(0.02, 0.25), fill_value=0, value_range=(0, 255), seed=seed + 4
+        factor=(1.0, 1.0),
+        scale=(0.02, 0.25),
+        fill_value=0,
+        value_range=(0, 255),
+        seed=another_seed(seed, 4),
     )
     return Augmentation([*bent, *gentle.layers, erased], seed)

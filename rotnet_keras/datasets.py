@@ -463,6 +463,8 @@ def split_indices(labels, *, num_labels, num_validation, seed=0):
         [70, 10, 20]
     """
     labels = check_labels(labels)
+    if labels.min() < 0:
+        raise ValueError(f"labels must be whole numbers from 0, got {labels.min()}")
     check_counts(num_labels=num_labels, num_validation=num_validation)
     check_seed(seed, largest=2**32 - 1)
     num_classes = len(np.unique(labels))

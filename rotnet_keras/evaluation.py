@@ -170,7 +170,8 @@ def umap_map(features, *, seed=0, **settings):
     try:
         return umap.UMAP(random_state=seed, **settings).fit_transform(features)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"umap.UMAP must take the settings, got {settings}: {error}") from error
+        message = f"settings must be what umap.UMAP takes ({error}), got {settings}"
+        raise ValueError(message) from error
 
 
 def ci95(values):

@@ -288,7 +288,7 @@ def summarise(results):
         >>> float(table.loc["fine_tuned, long", "mean"])
         75.0
     """
-    results = check_list("results", results, "runs")
+    results = check_list("results", results, "run")
     for run in results:
         _check_run(run)
     figures = {"rotation": [run["rotation_accuracy"] for run in results]}

@@ -192,7 +192,7 @@ def guess_labels(extractor, images, labels, *, num_classes=None, most=20_000, se
     check_count("most", most)
     check_seed(seed)
     images = check_images(images, model=extractor)
-    first = images[: len(check_list("labels", labels, "whole numbers"))]
+    first = images[: len(check_list("labels", labels, "whole number"))]
     _, labels, num_classes = check_every_class(first, labels, num_classes)
     images = images[: max(most, len(labels))]
     features = block_features(extractor, block_names(extractor)[-1:])

@@ -246,7 +246,7 @@ def join_blocks(extractor, blocks=None, *, grid=4):
     blocks = (names[1:] or names) if blocks is None else blocks
     if isinstance(blocks, (tuple, list)) and not blocks:
         raise ValueError("blocks must name at least one block, got none")
-    blocks = check_list("blocks", blocks, "numbers or names of layers")
+    blocks = check_list("blocks", blocks, "number or name of a layer")
     layers = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
     extractor = copy_model(extractor)
     maps = [extractor.get_layer(layer).output for layer in layers]
@@ -312,8 +312,8 @@ def remove_head(model, *, share_weights=False):
         >>> remove_head(model).output_shape
         (None, 16)
     """
-    names = [layer.name for layer in getattr(model, "layers", [])]
-    if not isinstance(model, keras.Model) or HEAD not in names:
+    names = [layer.name for layer in model.layers] if isinstance(model, keras.Model) else ()
+    if HEAD not in names:
         raise ValueError(
             f'model must have a layer named "{HEAD}", got the layers {names}; for a network of '
             "your own, name the cut point yourself: "
@@ -551,7 +551,9 @@ def check_extractor(extractor):
             f"got {extractor!r} with output {shape}"
         )
     if any(layer.name == HEAD for layer in extractor.layers):
-        raise ValueError('extractor has a layer named "head" already; use swap_head to replace it')
+        raise ValueError(
+            f'extractor must have no layer named "{HEAD}", got one; use swap_head to replace it'
+        )
 
 
 def _check_widths(widths):

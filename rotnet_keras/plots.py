@@ -89,7 +89,7 @@ def plot_history(histories, metric="accuracy", *, ax=None):
         check_mapping("histories", values, "recorded numbers by metric, within that by label")
         if not isinstance(metric, str) or metric not in values:
             raise ValueError(f"metric must be one of {tuple(values)}, got {got(metric)}")
-        check_array("histories", check_list("histories", values[metric], "numbers"))
+        check_array("histories", check_list("histories", values[metric], "number"))
     ax = _axes(ax)
     for label, values in recorded.items():
         epochs = np.arange(1, len(values[metric]) + 1)
@@ -131,7 +131,7 @@ def plot_map(points, labels, class_names, *, ax=None):
         raise ValueError(f"points must be (N, 2) with N at least 1, got {points.shape}")
     check_finite("points", points)
     labels = check_labels(labels, len(points), each="points")
-    class_names = check_list("class_names", class_names, "names, one for each class")
+    class_names = check_list("class_names", class_names, "name, one for each class")
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise ValueError(
             f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, "
@@ -263,7 +263,7 @@ def plot_confusion(matrix, class_names, *, ax=None):
     square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
     if not square or not np.issubdtype(matrix.dtype, np.integer) or matrix.min() < 0:
         raise ValueError(f"matrix must be (K, K) counts, K at least 1, got {got(matrix)}")
-    class_names = check_list("class_names", class_names, "names, one for each class")
+    class_names = check_list("class_names", class_names, "name, one for each class")
     if len(class_names) != len(matrix):
         raise ValueError(
             f"class_names must be {len(matrix)}, one for each row, got {got(class_names)}"

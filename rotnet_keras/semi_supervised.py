@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 from rotnet_keras._checks import (
+    another_seed,
     check_array,
     check_choice,
     check_counts,
@@ -90,7 +91,7 @@ def train_jointly(
         batch_size=2 * batch_size,
         stop=updates,
         all_rotations=False,
-        augment=gentle_augmentation(seed=seed + 10),
+        augment=gentle_augmentation(seed=another_seed(seed, 10)),
         seed=seed,
     )
     dataset = tf.data.Dataset.zip(labelled, turned).map(
@@ -100,7 +101,7 @@ def train_jointly(
     trunk = classifier.layers[-1].input
     rotations = keras.layers.Dense(
         NUM_ROTATIONS,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1),
+        kernel_initializer=keras.initializers.GlorotUniform(seed=another_seed(seed, 1)),
         dtype="float32",
     )
     both = keras.Model(classifier.inputs, [classifier.outputs[0], rotations(trunk)])
@@ -193,7 +194,7 @@ def _named_batches(labelled, guessed, batch_size, seed):
     batches = endless_batches(labelled, own, augment=augment, seed=seed)
     if guessed is None:
         return batches
-    augment = gentle_augmentation(seed=seed + 10)
+    augment = gentle_augmentation(seed=another_seed(seed, 10))
     more = endless_batches(guessed, batch_size - own, augment=augment, seed=seed)
     return tf.data.Dataset.zip(batches, more).map(
         lambda a, b: (tf.concat([a[0], b[0]], 0), tf.concat([a[1], b[1]], 0))
@@ -202,7 +203,10 @@ def _named_batches(labelled, guessed, batch_size, seed):
 
 def _changed_pairs(images, batch_size, seed):
     """Batches of images, each once changed gently and once strongly."""
-    gentle, strong = gentle_augmentation(seed=seed + 20), strong_augmentation(seed=seed + 30)
+    gentle, strong = (
+        gentle_augmentation(seed=another_seed(seed, 20)),
+        strong_augmentation(seed=another_seed(seed, 30)),
+    )
 
     def both(number, x):
         key = tf.stack([tf.constant(seed, tf.int64), number])

@@ -443,6 +443,8 @@ def _held_out(images, batch_size, rotations):
     if len(set(from_every_host(number))) > 1:
         raise ValueError(f"validation_images must be the same on all hosts, here they are {number}")
     odd = number % batch_size
+    if odd == number:
+        return rotation_dataset(images, batch_size=odd, **settings)
     whole = rotation_dataset(_rows(images, odd, None), batch_size=batch_size, **settings)
     if not odd:
         return whole
