@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pandas as pd
 from scipy import stats
 from sklearn import metrics
 
@@ -13,6 +14,7 @@ from rotnet_keras._checks import (
     check_examples,
     check_fits,
     check_images,
+    check_list,
     check_model,
     check_outputs,
     check_seed,
@@ -115,6 +117,109 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
     return float(np.concatenate(right).mean())
 
 
+def rotation_confusion(
+    model, images, labels, *, num_classes=None, rotations=ROTATIONS, batch_size=250
+):
+    """Count, class by class, how often images turned one way are taken for turned another way.
+
+    Args:
+        model: `keras.Model` from images to R logits, as `pretrain` returns it.
+        images: `(N, S, S, C)` array of upright images, pixels 0..255.
+        labels: `(N,)` whole numbers from 0: the class of each image.
+        num_classes: K, where `labels` may lack the last classes; None takes the highest label + 1.
+        rotations: the R quarter turns that the model tells apart, in the order of its logits.
+        batch_size: images computed at a time.
+
+    Returns:
+        integer array `(K, R, R)`: class, true rotation, predicted rotation. Each row of a class
+        sums to the number of its images. `rotation_errors` makes a table of it and
+        `plot_rotation_confusion` a picture.
+
+    Raises:
+        ValueError: images that are not square, labels that do not fit them or `num_classes`,
+            `rotations` that are not quarter turns, or a model with another number of outputs.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
+        >>> images, labels = np.zeros((5, 28, 28, 1), "uint8"), np.array([0, 0, 0, 1, 1])
+        >>> rotation_confusion(model, images, labels).sum(axis=2).tolist()
+        [[3, 3, 3, 3], [2, 2, 2, 2]]
+    """
+    check_model(model)
+    check_count("batch_size", batch_size)
+    images, labels = check_examples(images, labels, model=model)
+    rotations = check_rotations(rotations)
+    if images.shape[1] != images.shape[2]:
+        raise ValueError(f"images must be square, (N, S, S, C), got shape {images.shape}")
+    if model.output_shape[1:] != (len(rotations),):
+        raise ValueError(
+            f"model must give a logit for each of the {len(rotations)} rotations, "
+            f"got outputs of shape {model.output_shape}"
+        )
+    num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    check_count("num_classes", num_classes)
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels must lie in 0..{num_classes - 1} for num_classes={num_classes}, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+    counts = np.zeros((num_classes, len(rotations), len(rotations)), int)
+    for row, turns in enumerate(rotations):
+        turned = np.rot90(images, turns, axes=(1, 2))  # a view: nothing is copied
+        predicted = predict_classes(model, turned, batch_size=batch_size)
+        np.add.at(counts, (labels, row, predicted), 1)
+    return counts
+
+
+def rotation_errors(counts, class_names, *, rotations=ROTATIONS):
+    """Tabulate how well the rotation is told for each class: is the pretext task good for my data?
+
+    A class that looks the same upside down cannot be told from its half turn: its
+    `half_turn_error` nears 0.5, and there the task teaches noise. Near 0, the class has an upright
+    side that the network found. For one answer over all classes, give their sum,
+    `rotation_errors(counts.sum(axis=0, keepdims=True), ["all"])`.
+
+    Args:
+        counts: `(K, R, R)` whole numbers, as `rotation_confusion` returns them.
+        class_names: one a class.
+        rotations: the R quarter turns that were told apart.
+
+    Returns:
+        `pandas.DataFrame`, one row a class, in the order given, with the columns `images`, their
+        number; `accuracy`, 0..1, over all rotations; `half_turn_error`, of the images turned by 0
+        and 180 degrees the share taken for the other of the two; and `quarter_turn_error`, the
+        same of 90 and 270. A share is NaN for a class without images, and an error where
+        `rotations` lacks one of its two.
+
+    Raises:
+        ValueError: `counts` of another shape or kind, or not one class name for each class.
+
+    Example:
+        >>> counts = np.array([[[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]]])
+        >>> rotation_errors(counts, ["eight"])
+               images  accuracy  half_turn_error  quarter_turn_error
+        class
+        eight      10     0.825              0.3                0.05
+    """
+    counts, rotations = _check_rotation_counts(counts, class_names, rotations)
+    rows = counts.sum(axis=2)
+    right = counts.trace(axis1=1, axis2=2)
+
+    def swapped(pair):
+        if not {*pair} <= {*rotations}:
+            return np.full(len(counts), np.nan)
+        i, j = map(rotations.index, pair)
+        return _shares(counts[:, i, j] + counts[:, j, i], rows[:, i] + rows[:, j])
+
+    table = {
+        "images": rows[:, 0],
+        "accuracy": _shares(right, rows.sum(axis=1)),
+        "half_turn_error": swapped((0, 2)),
+        "quarter_turn_error": swapped((1, 3)),
+    }
+    return pd.DataFrame(table, index=pd.Index([str(name) for name in class_names], name="class"))
+
+
 def confusion(model, images, labels):
     """Count how often images of each class (row) are taken for each class (column).
 
@@ -196,6 +301,30 @@ def _check_classified(model, images, labels):
     images, labels = check_examples(images, labels, model=model)
     check_outputs(labels, model)
     return images, labels
+
+
+def _check_rotation_counts(counts, class_names, rotations):
+    """Return counts as an array and rotations as a tuple, or raise where they do not fit."""
+    counts, rotations = check_array("counts", counts), check_rotations(rotations)
+    class_names = check_list("class_names", class_names, "names, one for each class")
+    shape = (len(class_names), len(rotations), len(rotations))
+    if counts.ndim != 3 or counts.shape[1:] != shape[1:]:
+        raise ValueError(
+            f"counts must be (K, {shape[1]}, {shape[2]}) for {shape[1]} rotations, got shape "
+            f"{counts.shape}"
+        )
+    if not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():
+        raise ValueError(f"counts must be whole numbers of at least 0, got {counts.dtype}")
+    if len(counts) != shape[0]:
+        raise ValueError(
+            f"class_names must be {len(counts)} names, one for each class of counts, got {shape[0]}"
+        )
+    return counts, rotations
+
+
+def _shares(parts, wholes):
+    """Quotients, NaN where there is nothing to divide by."""
+    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
 
 
 def _outputs(model, batch):

@@ -22,7 +22,14 @@ from rotnet_keras._checks import (
     check_table,
     got,
 )
-from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, check_upright, rotate_batch
+from rotnet_keras.evaluation import rotation_errors
+from rotnet_keras.rotation import (
+    NUM_ROTATIONS,
+    ROTATION_NAMES,
+    ROTATIONS,
+    check_upright,
+    rotate_batch,
+)
 
 
 def plot_rotations(images, *, axes=None):
@@ -142,7 +149,7 @@ def plot_map(points, labels, class_names, *, ax=None):
     for label, name in enumerate(class_names):
         colour = colours(label if len(class_names) <= 10 else label / len(class_names))
         chosen = points[labels == label]
-        ax.scatter(*chosen.T, s=4, color=colour, alpha=0.6, linewidths=0, label=str(name))
+        ax.scatter(*chosen.T, s=4, color=colour, alpha=0.6, linewidths=0, label=_text(name))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=4, frameon=False)
     ax.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
     return ax
@@ -269,11 +276,78 @@ def plot_confusion(matrix, class_names, *, ax=None):
             f"class_names must be {len(matrix)}, one for each row, got {got(class_names)}"
         )
     ax = _axes(ax, figsize=(7.5, 7))
-    display = ConfusionMatrixDisplay(matrix, display_labels=class_names)
+    names = [_text(name) for name in class_names]
+    display = ConfusionMatrixDisplay(matrix, display_labels=names)
     display.plot(ax=ax, cmap="Blues", xticks_rotation=45, colorbar=False, values_format="d")
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
     ax.set(xlabel="predicted class", ylabel="true class")
     return ax
+
+
+def plot_rotation_confusion(counts, class_names, *, rotations=ROTATIONS, axes=None):
+    """Draw which rotations are taken for which, and how well each class tells its own.
+
+    On the left the confusion of all classes together, in percent of the images turned by each
+    rotation. On the right, for every class, its accuracy over all rotations and its half-turn
+    error: of the images at 0 and 180 degrees, the share taken for the other of the two. A class
+    near 50 there looks the same upside down.
+
+    Args:
+        counts: `(K, R, R)`, as `rotation_confusion` returns them.
+        class_names: one a class, in the order of the bars from above.
+        rotations: the R quarter turns that were told apart.
+        axes: two axes to draw on; None makes a figure.
+
+    Returns:
+        The two axes, of the confusion and of the bars.
+
+    Raises:
+        ValueError: as `rotation_errors`.
+
+    Example:
+        >>> counts = np.array([[[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]]])
+        >>> _, bars = plot_rotation_confusion(counts, ["eight"])
+        >>> [text.get_text() for text in bars.texts]
+        ['82.5', '30.0']
+    """
+    errors = rotation_errors(counts, class_names, rotations=rotations)
+    if axes is None:
+        size = (11, max(4.8, 1.5 + 0.42 * len(errors)))
+        figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
+        figure.get_layout_engine().set(wspace=0.08)
+    together = np.sum(counts, axis=0)
+    share = 100 * together / np.maximum(together.sum(axis=1, keepdims=True), 1)
+    display = ConfusionMatrixDisplay(share, display_labels=[ROTATION_NAMES[k] for k in rotations])
+    display.plot(ax=axes[0], cmap="Blues", colorbar=False, values_format=".1f")
+    axes[0].set_anchor("N")
+    axes[0].set(xlabel="taken for", ylabel="turned by", title="All classes together (%)")
+    _bars_of_classes(errors, axes[1])
+    return axes
+
+
+def _bars_of_classes(errors, ax):
+    """Two horizontal bars a class, its accuracy above its half-turn error, each with its number."""
+    places = np.arange(len(errors))
+    names = {"accuracy": "accuracy", "half_turn_error": "half-turn error (0° against 180°)"}
+    bars = {"accuracy": "tab:blue"}
+    if errors["half_turn_error"].notna().any():
+        bars["half_turn_error"] = "tab:orange"
+    height = 0.8 / len(bars)
+    for i, (column, colour) in enumerate(bars.items()):
+        drawn = ax.barh(
+            places + (i - (len(bars) - 1) / 2) * height,
+            100 * errors[column],
+            height,
+            color=colour,
+            label=names[column],
+        )
+        ax.bar_label(drawn, fmt="%.1f", padding=2, fontsize=8)
+    ax.set_yticks(places, [_text(name) for name in errors.index])
+    ax.set(xlim=(0, 112), xlabel="%", title="Class by class", ylim=(len(errors) - 0.5, -0.5))
+    ax.set_xticks(range(0, 101, 25))
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 3.5}
+    ax.legend(ncols=2, frameon=False, **below)  # the distance in letters, however high the axes
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def draw_model(model, path, *, title=None):
@@ -342,6 +416,15 @@ def _axes(ax, figsize=(6.5, 4.5)):
 
 def _is_axes(ax):
     return isinstance(ax, matplotlib.axes.Axes)
+
+
+def _text(name):
+    """A name as matplotlib shows it letter by letter: no formula between `$`, none left out.
+
+    Legends leave out what begins with "_"; a space of no width in front keeps it.
+    """
+    name = str(name).replace("$", r"\$")
+    return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
 
 
 def _grey(image):

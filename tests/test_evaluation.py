@@ -1,6 +1,8 @@
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rotnet_keras import (
     accuracy,
@@ -8,6 +10,8 @@ from rotnet_keras import (
     extract_features,
     predict_classes,
     rotation_accuracy,
+    rotation_confusion,
+    rotation_errors,
     umap_map,
 )
 
@@ -96,3 +100,165 @@ def test_rotation_accuracy_over_chosen_rotations(corners, image, rotations, expe
 def test_rotation_accuracy_over_no_rotations(corners):
     with pytest.raises(ValueError, match=r"rotations must be two or more .* got \(3,\)"):
         rotation_accuracy(brightest_quarter(), corners, rotations=(3,))
+
+
+class AlwaysTakesFor:
+    """Answers every image with the rotation that stands in its first pixel once it is upright.
+
+    The upright images hold 1, 2, 3, 4 in their corners, clockwise from the upper left, so that the
+    first pixel tells the true rotation; `answers[true]` is what the model says.
+    """
+
+    def __init__(self, answers):
+        self.answers = np.asarray(answers)
+        self.output_shape = (None, len(answers))
+
+    def __call__(self, batch, training):
+        assert not training
+        true = np.asarray(batch)[:, 0, 0, 0].astype(int) - 1
+        return np.eye(len(self.answers), dtype="float32")[self.answers[true]]
+
+
+def marked(count):
+    """Images whose upper left pixel becomes 1, 2, 3, 4 when they are turned by 0 to 270 degrees."""
+    return np.repeat(np.array([[1, 2], [4, 3]], "uint8")[None, :, :, None], count, axis=0)
+
+
+def test_rotation_confusion_by_hand(corners):
+    # Turned by 0, 90, 180 and 270 degrees, image 0 is taken for 0, 2, 3, 1, image 1 for 1, 0, 2, 3
+    # and the dark image 4 for 0 every time.
+    counts = rotation_confusion(brightest_quarter(), corners[[0, 4, 1]], np.array([0, 0, 2]))
+    assert np.issubdtype(counts.dtype, np.integer)
+    assert counts.tolist() == [
+        [[2, 0, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1], [1, 1, 0, 0]],
+        [[0, 0, 0, 0]] * 4,
+        [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+    ]
+
+
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=1, max_size=12),
+    answers=st.tuples(*[st.integers(0, 3)] * 4),
+    batch_size=st.integers(1, 5),
+)
+@settings(max_examples=50, deadline=None)
+def test_rotation_confusion_of_known_answers(labels, answers, batch_size):
+    counts = rotation_confusion(
+        AlwaysTakesFor(answers), marked(len(labels)), np.array(labels), batch_size=batch_size
+    )
+    per_class = np.bincount(labels)
+    assert counts.shape == (len(per_class), 4, 4)
+    for k, images in enumerate(per_class):
+        np.testing.assert_array_equal(counts[k], images * np.eye(4, dtype=int)[list(answers)])
+
+
+def test_rotation_confusion_agrees_with_rotation_accuracy(corners):
+    labels = np.array([0, 1, 2, 2, 1])
+    for rotations in [(0, 1, 2, 3), (3, 0, 2, 1)]:
+        counts = rotation_confusion(brightest_quarter(), corners, labels, rotations=rotations)
+        share = counts.trace(axis1=1, axis2=2).sum() / counts.sum()
+        expected = rotation_accuracy(brightest_quarter(), corners, rotations=rotations)
+        assert share == pytest.approx(expected)
+
+
+def test_rotation_confusion_over_two_rotations():
+    # At 180 degrees the first pixel says 3; a model of two outputs must be asked in its own order.
+    class HalfTurns(AlwaysTakesFor):
+        def __call__(self, batch, training):
+            return super().__call__((np.asarray(batch) + 1) // 2, training)
+
+    counts = rotation_confusion(HalfTurns([0, 1]), marked(3), np.array([1, 0, 1]), rotations=(0, 2))
+    assert counts.tolist() == [[[1, 0], [0, 1]], [[2, 0], [0, 2]]]
+    counts = rotation_confusion(HalfTurns([0, 1]), marked(1), np.array([0]), rotations=(2, 0))
+    assert counts.tolist() == [[[0, 1], [1, 0]]]
+
+
+def test_classes_that_the_labels_lack_can_be_counted():
+    counts = rotation_confusion(
+        AlwaysTakesFor(range(4)), marked(2), np.array([0, 0]), num_classes=3
+    )
+    assert counts.sum(axis=(1, 2)).tolist() == [8, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": np.zeros(4, int)}, r"labels must be whole numbers of shape \(5,\)"),
+        (
+            {"labels": np.full(5, -1), "num_classes": 2},
+            r"labels must lie in 0\.\.1 .* got -1\.\.-1",
+        ),
+        ({"labels": np.arange(5), "num_classes": 3}, r"labels must lie in 0\.\.2 .* got 0\.\.4"),
+        ({"num_classes": 0}, "num_classes must be a whole number of at least 1, got 0"),
+        (
+            {"images": np.zeros((5, 12, 9, 1))},
+            r"images must be square, .* got shape \(5, 12, 9, 1\)",
+        ),
+        ({"images": np.zeros((5, 12, 12))}, r"images must be \(N, H, W, C\)"),
+        (
+            {"rotations": (0, 2)},
+            r"model must give a logit for each of the 2 rotations, .*\(None, 4\)",
+        ),
+        ({"rotations": (0, 4)}, "rotations must be two or more"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+    ],
+)
+def test_rotation_confusion_names_what_is_wrong(corners, change, message):
+    arguments = {"images": corners, "labels": np.zeros(5, int)} | change
+    with pytest.raises(ValueError, match=message):
+        rotation_confusion(brightest_quarter(), **arguments)
+
+
+def test_rotation_errors_by_hand():
+    eight = [[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]]
+    seven = [[4, 1, 0, 0], [0, 5, 0, 0], [0, 0, 5, 0], [0, 2, 0, 3]]
+    table = rotation_errors([eight, seven, np.zeros((4, 4), int)], [8, "seven", "none"])
+    assert table.index.name == "class"
+    assert table.index.tolist() == ["8", "seven", "none"]
+    assert table["images"].tolist() == [10, 5, 0]
+    expected = [[33 / 40, 6 / 20, 1 / 20], [17 / 20, 0, 2 / 10], [np.nan] * 3]
+    columns = ["accuracy", "half_turn_error", "quarter_turn_error"]
+    np.testing.assert_allclose(table[columns], expected)
+    assert table.columns.tolist() == ["images", *columns]
+
+
+def test_rotation_errors_find_their_pair_in_any_order():
+    counts = np.array([[[7, 3, 0], [1, 9, 0], [2, 0, 8]]])
+    table = rotation_errors(counts, ["a"], rotations=(2, 0, 1))
+    assert table["half_turn_error"].tolist() == [4 / 20]
+    assert table["quarter_turn_error"].isna().all()  # 270 degrees were not shown
+    table = rotation_errors(counts, ["a"], rotations=(3, 1, 2))
+    assert table["quarter_turn_error"].tolist() == [4 / 20]
+    assert table["half_turn_error"].isna().all()
+
+
+@given(st.integers(1, 4), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_rotation_errors_are_shares_that_leave_room_for_one_another(classes, seed):
+    counts = np.random.default_rng(seed).integers(0, 9, (classes, 4, 4))
+    counts[:, :, 0] += 50 - counts.sum(axis=2)  # each rotation was shown 50 times
+    table = rotation_errors(counts, range(classes))
+    assert table["images"].tolist() == [50] * classes
+    together = table["accuracy"] + (table["half_turn_error"] + table["quarter_turn_error"]) / 2
+    assert ((table.drop(columns="images") >= 0).all() & (together <= 1 + 1e-9).all()).all()
+    whole = rotation_errors(counts.sum(axis=0, keepdims=True), ["all"])
+    np.testing.assert_allclose(whole["accuracy"], table["accuracy"].mean())
+
+
+@pytest.mark.parametrize(
+    ("counts", "names", "message"),
+    [
+        (np.ones((2, 4, 4), int), ["a"], "class_names must be 2 names, .* got 1"),
+        (
+            np.ones((4, 4), int),
+            ["a"],
+            r"counts must be \(K, 4, 4\) for 4 rotations, got .*\(4, 4\)",
+        ),
+        (np.ones((1, 2, 2), int), ["a"], r"counts must be \(K, 4, 4\)"),
+        (np.ones((1, 4, 4)), ["a"], "counts must be whole numbers of at least 0, got float64"),
+        (np.full((1, 4, 4), -1), ["a"], "counts must be whole numbers of at least 0"),
+    ],
+)
+def test_rotation_errors_name_what_is_wrong(counts, names, message):
+    with pytest.raises(ValueError, match=message):
+        rotation_errors(counts, names)

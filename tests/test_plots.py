@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.cbook import is_math_text
 
 from rotnet_keras import (
     draw_model,
@@ -13,6 +14,7 @@ from rotnet_keras import (
     plot_confusion,
     plot_history,
     plot_map,
+    plot_rotation_confusion,
     plot_rotations,
 )
 
@@ -125,3 +127,66 @@ def test_arms_without_the_pretext_task_are_dashed():
     ax = plot_budgets(pd.DataFrame(summary | {"mean": [80.0, 60.0], "ci95": 1.0}))
     assert [container[0].get_linestyle() for container in ax.containers] == ["-", "--"]
     assert "dashed" in ax.get_legend().get_title().get_text()
+
+
+# Of two classes, one that is often taken for its half turn and one that never is.
+TURNED = np.array(
+    [
+        [[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]],
+        [[9, 1, 0, 0], [0, 10, 0, 0], [0, 0, 10, 0], [0, 2, 0, 8]],
+    ]
+)
+
+
+def test_rotation_confusion_shows_all_classes_and_each():
+    _, axes = plt.subplots(1, 2)
+    left, right = plot_rotation_confusion(TURNED, ["eight", "seven"], axes=axes)
+    assert (left, right) == (axes[0], axes[1])
+    assert [text.get_text() for text in left.texts][:4] == ["75.0", "5.0", "20.0", "0.0"]
+    assert [tick.get_text() for tick in left.get_yticklabels()] == ["0°", "90°", "180°", "270°"]
+    assert (left.get_xlabel(), left.get_ylabel()) == ("taken for", "turned by")
+    accuracy, half_turn = right.containers
+    assert [bar.get_width() for bar in accuracy] == pytest.approx([82.5, 92.5])
+    assert [bar.get_width() for bar in half_turn] == pytest.approx([30, 0])
+    assert [text.get_text() for text in right.texts] == ["82.5", "92.5", "30.0", "0.0"]
+    assert [tick.get_text() for tick in right.get_yticklabels()] == ["eight", "seven"]
+    assert right.yaxis_inverted()  # the first class is the uppermost
+
+
+def test_rotation_confusion_without_half_turns_shows_accuracy_alone():
+    counts = np.array([[[3, 1], [0, 4]], [[0, 0], [0, 0]]])
+    left, right = plot_rotation_confusion(counts, ["a", "nothing"], rotations=(1, 3))
+    assert [text.get_text() for text in left.texts] == ["75.0", "25.0", "0.0", "100.0"]
+    assert [tick.get_text() for tick in left.get_xticklabels()] == ["90°", "270°"]
+    (accuracy,) = right.containers
+    assert accuracy[0].get_width() == pytest.approx(87.5)
+    assert [text.get_text() for text in right.texts] == ["87.5", ""]
+
+
+def test_rotation_confusion_names_what_does_not_fit():
+    with pytest.raises(ValueError, match="class_names must be 2 names"):
+        plot_rotation_confusion(TURNED, ["eight"])
+
+
+def names_shown(ax):
+    """The class names on a picture as they are read, without what keeps matplotlib from them."""
+    ax.figure.canvas.draw()  # a letter that the font lacks would be warned of here
+    texts = ax.get_legend().get_texts() if ax.collections else ax.get_yticklabels()
+    texts = [text.get_text() for text in texts]
+    assert not any(map(is_math_text, texts))
+    return [text.replace(r"\$", "$").replace("\N{ZERO WIDTH SPACE}", "") for text in texts]
+
+
+@pytest.mark.filterwarnings("error:Glyph")  # a letter that the font lacks
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda names: plot_map(np.zeros((3, 2)), np.arange(3), names),
+        lambda names: plot_confusion(np.eye(3, dtype=int), names),
+        lambda names: plot_rotation_confusion(TURNED[[0, 1, 1]], names)[1],
+    ],
+    ids=["map", "confusion", "rotation confusion"],
+)
+def test_names_of_folders_are_shown_as_they_are(draw):
+    names = ["$x^2$ and $y_1$", "_hidden", "5$"]
+    assert names_shown(draw(names)) == names
