@@ -244,12 +244,12 @@ def make_splits(
     if num_validation is None:
         num_validation = max(len(train.labels) // 6, num_classes)
     all_labels = len(train.labels) - num_validation
-    if not num_classes <= num_validation <= len(train.labels) - num_classes:
-        raise ValueError(
-            f"num_validation must lie in {num_classes}..{len(train.labels) - num_classes}, so that "
-            f"each class can be learnt and watched, got {num_validation}"
-        )
     if unlabelled is not None and num_labels in (None, all_labels):
+        if not num_classes <= num_validation <= len(train.labels) - num_classes:
+            raise ValueError(
+                f"num_validation must lie in {num_classes}..{len(train.labels) - num_classes}, so "
+                f"that each class can be learnt and watched, got {num_validation}"
+            )
         labelled, validation = _take(train, num_validation, seed=seed)
     elif num_labels is None:
         raise ValueError(

@@ -331,14 +331,20 @@ def test_arrays_and_datasets_divide_alike():
     ("options", "message"),
     [
         ({"labels": np.arange(59) % 3}, r"labels must be whole numbers of shape \(60,\)"),
-        ({"labels": np.arange(60) % 3 + 1}, "labels must hold each of the classes 0 to 3"),
-        ({"class_names": ["a", "b"]}, "labels must hold each of the classes 0 to 1 and no others"),
+        (
+            {"labels": np.arange(60) % 3 + 1},
+            "labels must hold each of num_classes = 4 classes 0 to 3",
+        ),
+        ({"class_names": ["a", "b"]}, "labels must hold each of num_classes = 2 .* and no others"),
         ({"num_labels": None}, "num_labels must be given where no images are without labels"),
         (
             {"unlabelled": numbered(4)[:, :3]},
             r"unlabelled must have images like .* got \(3, 4, 1\)",
         ),
-        ({"test": (numbered(4)[..., :0], np.arange(4))}, r"test must have images like the others"),
+        (
+            {"test": (numbered(4)[:, :3], np.arange(4) % 3)},
+            r"test must have images like the others",
+        ),
         (
             {"unlabelled": tf.data.Dataset.from_tensor_slices((numbered(4), np.arange(4)))},
             "unlabelled must be a dataset of single images",

@@ -1,0 +1,108 @@
+"""A classifier's files, and what it says of a folder of new pictures."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from rotnet_keras import (
+    DatasetError,
+    attach_head,
+    extract_features,
+    load_classifier,
+    predict_pictures,
+    save_classifier,
+    two_conv_extractor,
+)
+
+NAMES = ["a/b", "<img src=x>", "naïve"]
+
+
+@pytest.fixture
+def classifier():
+    return attach_head(two_conv_extractor((12, 12, 1), seed=3), 3, seed=1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            picture = np.tile(rng.integers(0, 256, (12, 12, 1), "uint8"), 3)
+            keras.utils.save_img(tmp_path / name / f"{i}.png", picture, scale=False)
+    return tmp_path
+
+
+def test_names_travel_with_the_model(classifier, images, tmp_path):
+    path = tmp_path / "classifier.keras"
+    save_classifier(classifier, path, NAMES, fit="pad")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "classifier.json",
+        "classifier.keras",
+    ]
+    loaded, facts = load_classifier(path)
+    assert facts == {"class_names": NAMES, "fit": "pad"}
+    np.testing.assert_array_equal(*(extract_features(m, images) for m in (classifier, loaded)))
+    assert keras.models.load_model(path).output_shape == (None, 3)  # without this package
+
+
+def test_pictures_are_classified_in_order(classifier, folder):
+    table = predict_pictures(classifier, folder, NAMES, batch_size=4)
+    assert table["file"].tolist() == [f"{name}/{i}.png" for name in "ab" for i in range(3)]
+    images = [keras.utils.load_img(folder / file, color_mode="grayscale") for file in table["file"]]
+    logits = extract_features(classifier, np.stack([np.asarray(i)[..., None] for i in images]))
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert table["class"].tolist() == [NAMES[place] for place in chances.argmax(axis=1)]
+    np.testing.assert_allclose(table["probability"], chances.max(axis=1), rtol=1e-4)
+
+
+def test_broken_pictures(classifier, folder):
+    (folder / "a" / "1.png").write_bytes(b"broken")
+    with pytest.raises(DatasetError, match=r"1 of 6 pictures cannot be read.*\n.*a/1\.png"):
+        predict_pictures(classifier, folder, NAMES)
+    with pytest.warns(UserWarning, match="1 of 6 pictures"):
+        table = predict_pictures(classifier, folder, NAMES, broken="skip")
+    assert "a/1.png" not in table["file"].tolist()
+    assert len(table) == 5
+
+
+def test_files_that_do_not_belong_together(classifier, tmp_path):
+    path = tmp_path / "classifier.keras"
+    save_classifier(classifier, path, NAMES)
+    for text, message in {
+        "{torn": "needs the names of its classes in .*classifier.json",
+        '["a", "b", "c"]': "needs the names of its classes",
+        '{"fit": "crop"}': "needs the names of its classes",
+        json.dumps({"class_names": ["a"], "fit": "crop"}): "must name each of the model's 3",
+        json.dumps({"class_names": "abc", "fit": "crop"}): "must name each of the model's 3",
+        json.dumps({"class_names": NAMES, "fit": "?"}): "fit must be one of",
+    }.items():
+        (tmp_path / "classifier.json").write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            load_classifier(path)
+    (tmp_path / "classifier.json").unlink()
+    with pytest.raises(ValueError, match=r"which cannot be read .*FileNotFoundError"):
+        load_classifier(path)
+    with pytest.raises(ValueError, match=r"model must be a \.keras file, got .*nothing"):
+        load_classifier(tmp_path / "nothing")
+
+
+def test_what_cannot_be_saved_leaves_the_files_that_are_there(classifier, tmp_path):
+    path = tmp_path / "classifier.keras"
+    save_classifier(classifier, path, NAMES)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    for options, message in (
+        ((path, NAMES[:2]), "class_names must be 3, one an output, got 2"),
+        ((tmp_path / "classifier.h5", NAMES), r"path must end in \.keras"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            save_classifier(classifier, *options)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_models_that_do_not_take_square_pictures(folder):
+    oblong = attach_head(two_conv_extractor((12, 16, 1)), 3)
+    with pytest.raises(ValueError, match="model must take square images of a fixed size"):
+        predict_pictures(oblong, folder, NAMES)
