@@ -230,40 +230,46 @@ def make_splits(
         train, test = _take(train, max(len(train.labels) // 6, num_classes), seed=0)
     else:
         test = _examples("test", *(test if isinstance(test, tuple) else (test, None)))
-        if test.labels.min() < 0 or test.labels.max() >= num_classes:
-            raise ValueError(
-                f"test must have labels in 0..{num_classes - 1}, got {test.labels.min()}.."
-                f"{test.labels.max()}"
-            )
-    for argument, some in (("unlabelled", unlabelled), ("test", test.images)):
-        if some is not None and some.shape[1:] != train.images.shape[1:]:
-            raise ValueError(
-                f"{argument} must have images like the others, {train.images.shape[1:]}, got "
-                f"{some.shape[1:]}"
-            )
+    _check_alike(train, unlabelled, test, num_classes)
     if num_validation is None:
         num_validation = max(len(train.labels) // 6, num_classes)
-    all_labels = len(train.labels) - num_validation
-    if unlabelled is not None and num_labels in (None, all_labels):
+    parts = _divide(train, unlabelled, num_labels, num_validation, num_classes, seed)
+    return Splits(str(name), tuple(names), *parts, test)
+
+
+def _divide(train, unlabelled, num_labels, num_validation, num_classes, seed):
+    """Unlabelled images, labelled and validation examples."""
+    left = len(train.labels) - num_validation
+    if unlabelled is not None and num_labels in (None, left):
         if not num_classes <= num_validation <= len(train.labels) - num_classes:
             raise ValueError(
                 f"num_validation must lie in {num_classes}..{len(train.labels) - num_classes}, so "
                 f"that each class can be learnt and watched, got {num_validation}"
             )
-        labelled, validation = _take(train, num_validation, seed=seed)
-    elif num_labels is None:
+        return unlabelled, *_take(train, num_validation, seed=seed)
+    if num_labels is None:
         raise ValueError(
             "num_labels must be given where no images are without labels, got None; it may be up "
-            f"to {all_labels - num_classes}"
+            f"to {left - num_classes}"
         )
-    else:
-        rest, *parts = split_indices(
-            train.labels, num_labels=num_labels, num_validation=num_validation, seed=seed
-        )
-        rest = train.images[rest]
-        unlabelled = rest if unlabelled is None else np.concatenate([unlabelled, rest])
-        labelled, validation = (Examples(train.images[i], train.labels[i]) for i in parts)
-    return Splits(str(name), tuple(names), unlabelled, labelled, validation, test)
+    counts = {"num_labels": num_labels, "num_validation": num_validation}
+    rest, *drawn = split_indices(train.labels, **counts, seed=seed)
+    rest = train.images[rest]
+    unlabelled = rest if unlabelled is None else np.concatenate([unlabelled, rest])
+    return unlabelled, *(Examples(train.images[i], train.labels[i]) for i in drawn)
+
+
+def _check_alike(train, unlabelled, test, num_classes):
+    """Raise unless all images are of one shape and the test's labels are known classes."""
+    wanted = train.images.shape[1:]
+    for argument, images in (("unlabelled", unlabelled), ("test", test.images)):
+        if images is not None and images.shape[1:] != wanted:
+            raise ValueError(
+                f"{argument} must have images like the others, {wanted}, got {images.shape[1:]}"
+            )
+    lowest, highest = test.labels.min(), test.labels.max()
+    if lowest < 0 or highest >= num_classes:
+        raise ValueError(f"test must have labels in 0..{num_classes - 1}, got {lowest}..{highest}")
 
 
 def _examples(argument, images, labels):
@@ -277,10 +283,7 @@ def _examples(argument, images, labels):
         if not pairs:
             raise ValueError(f"{argument} must hold at least one image, got none")
         images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
-    if argument == "test":
-        images, labels = check_examples(images, labels, whose="test ")
-    else:
-        images, labels = check_examples(images, labels)
+    images, labels = check_examples(images, labels, whose="test " if argument == "test" else "")
     return Examples(images, labels.astype("int32"))
 
 
