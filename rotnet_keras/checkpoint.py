@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pathlib
+import zipfile
 
 import h5py
 import keras
@@ -69,7 +71,8 @@ class Checkpoint(keras.callbacks.Callback):
         for epoch, earlier in enumerate(self.logs):
             for callback in self.counting:
                 callback.on_epoch_end(epoch, dict(earlier))
-        self.model.optimizer.build(self.model.trainable_variables)
+        if not self.model.optimizer.built:  # loss scaling would make its variables again
+            self.model.optimizer.build(self.model.trainable_variables)
         try:
             self.model.load_weights(self.path)
             with h5py.File(self.path) as file:
@@ -88,14 +91,19 @@ class Checkpoint(keras.callbacks.Callback):
         facts = {"settings": self.settings, "logs": self.logs, "stopped": self.stopped}
         if host_share()[0] == 0:
             with alone(), replace_with(self.path) as beside:
-                self.model.save_weights(beside)
-                with h5py.File(beside, "a") as file:
-                    file.attrs[FACTS] = json.dumps(facts)
-                    for number, state in enumerate(_random_states(self.model)):
-                        file[f"{FACTS}/state/{number}"] = keras.ops.convert_to_numpy(state)
-                    for place, callback in enumerate(self.counting):
-                        for number, weight in enumerate(_best_weights(callback)):
-                            file[f"{FACTS}/best/{place}/{number}"] = weight
+                content = _weights_file(self.model, beside)
+                self._add(facts, content)
+                beside.write_bytes(content.getvalue())
+
+    def _add(self, facts, content):
+        """Put what Keras's weights file has no place for beside the weights."""
+        with h5py.File(content, "a") as file:
+            file.attrs[FACTS] = json.dumps(facts)
+            for number, state in enumerate(_random_states(self.model)):
+                file[f"{FACTS}/state/{number}"] = keras.ops.convert_to_numpy(state)
+            for place, callback in enumerate(self.counting):
+                for number, weight in enumerate(_best_weights(callback)):
+                    file[f"{FACTS}/best/{place}/{number}"] = weight
 
     def history(self):
         """Keras's `History` of all epochs, those of earlier calls included."""
@@ -124,6 +132,21 @@ class Checkpoint(keras.callbacks.Callback):
         return ValueError(
             f"checkpoint {self.path} cannot be read ({error}): delete it to start anew"
         )
+
+
+def _weights_file(model, beside):
+    """Keras's weights file in memory, out of the model file that Keras writes like any other.
+
+    Where HDF5 itself writes to a disk that is full, as in `save_weights`, it crashes the process or
+    says nothing of what is missing.
+    """
+    archive = beside.with_name(f"{beside.name}.keras")
+    try:
+        model.save(archive)
+        with zipfile.ZipFile(archive) as zipped:
+            return io.BytesIO(zipped.read("model.weights.h5"))
+    finally:
+        archive.unlink(missing_ok=True)
 
 
 def _best_weights(callback):

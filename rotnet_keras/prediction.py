@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rotnet_keras._checks import check_choice, check_count, check_list, check_model, check_path
-from rotnet_keras._files import load_model, replace_text, replace_with
+from rotnet_keras._files import load_model, replace_text, save_model
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.pictures import FITS, check_pictures, list_pictures, stream_pictures
 
@@ -46,8 +46,7 @@ def save_classifier(model, path, class_names, *, fit="crop"):
     if len(names) != outputs:
         raise ValueError(f"class_names must be {outputs}, one an output, got {len(names)}")
     check_choice("fit", fit, FITS)
-    with replace_with(path) as beside:
-        model.save(beside)
+    save_model(model, path)
     replace_text(path.with_suffix(".json"), json.dumps({"class_names": names, "fit": fit}) + "\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import time
 
 import keras
@@ -21,7 +20,7 @@ from rotnet_keras._checks import (
     check_source,
     got,
 )
-from rotnet_keras._files import replace_text, replace_with
+from rotnet_keras._files import make_folder, replace_text, save_model
 from rotnet_keras.datasets import load_splits, stream_images
 from rotnet_keras.models import NETWORKS, PRECISIONS, remove_head
 from rotnet_keras.rotation import check_upright
@@ -74,6 +73,7 @@ def run_pretraining(
     Raises:
         DatasetError: the data cannot be had.
         ValueError: a setting out of its range, or a folder of another run.
+        OSError: the output folder cannot be written.
 
     Example:
         >>> results = run_pretraining("garments", epochs=1)  # doctest: +SKIP
@@ -102,8 +102,7 @@ def run_pretraining(
     else:
         images = check_upright(images)
     shape = images.element_spec.shape if isinstance(images, tf.data.Dataset) else images.shape[1:]
-    output, clock = pathlib.Path(output), _Clock()
-    output.mkdir(parents=True, exist_ok=True)
+    output, clock = make_folder(output), _Clock()
     settings = {"network": network, "epochs": epochs, "batch_size": batch_size, "seed": seed}
     settings |= {"all_rotations": all_rotations, "precision": precision}
     model, history = pretrain(
@@ -126,8 +125,7 @@ def run_pretraining(
     if host_share()[0] == 0:
         with alone():
             for name, part in {"rotation_model": model, "extractor": remove_head(model)}.items():
-                with replace_with(output / f"{name}.keras") as beside:
-                    part.save(beside)
+                save_model(part, output / f"{name}.keras")
         replace_text(output / "pretraining.json", json.dumps(results, indent=2) + "\n")
     return results
 
