@@ -186,8 +186,8 @@ def check_labels(labels, count=None, name="labels", *, each="images"):
 
 
 def check_outputs(labels, model, name="labels"):
-    """Raise unless the model has an output for each label."""
-    num_classes = model.output_shape[-1]
+    """Raise unless the model, where it says how many outputs it has, has one for each label."""
+    num_classes = getattr(model, "output_shape", (None, np.inf))[-1]
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
             f"{name} must lie in 0..{num_classes - 1}, the model's {num_classes} outputs, "

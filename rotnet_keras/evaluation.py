@@ -240,6 +240,10 @@ def confusion(model, images, labels):
         np.int64(5)
     """
     images, labels = _check_classified(model, images, labels)
+    if not hasattr(model, "output_shape"):
+        raise ValueError(
+            f"model must have an output_shape, as functional ones do, got {got(model)}"
+        )
     classes = np.arange(model.output_shape[-1])
     return metrics.confusion_matrix(labels, predict_classes(model, images), labels=classes)
 

@@ -391,7 +391,7 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
 def _attach_and_fit(extractor, images, labels, *, prepare, num_classes=None, seed=0, **settings):
     check_extractor(extractor)
     images, labels = check_examples(images, labels, model=extractor)
-    num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    num_classes = max(int(labels.max()) + 1, 1) if num_classes is None else num_classes
     model = prepare(attach_head(extractor, num_classes, seed=seed))
     return fit_classifier(model, images, labels, seed=seed, **settings)
 

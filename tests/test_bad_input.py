@@ -943,3 +943,23 @@ def test_the_largest_seed_is_taken(function, tmp_path, eagerly):
         assert result(IMAGES).shape == IMAGES.shape
     if function == "rotation_dataset":
         assert len(list(result)) == 2
+
+
+class OwnModel(keras.Model):
+    """A model that does not say what it takes and puts out, as functional ones do."""
+
+    def call(self, images, training=False):
+        return keras.ops.mean(keras.ops.cast(images, "float32"), axis=(1, 2)) * [[0.0, 1.0]]
+
+
+def test_models_that_do_not_say_what_they_put_out(folder):
+    assert call("predict_classes", folder, model=OwnModel()).tolist() == [1] * 6
+    assert call("accuracy", folder, model=OwnModel()) == 0.5
+    check_refusal("confusion", "model", OwnModel(), folder)
+    check_refusal("copy_model", "model", OwnModel(), folder)
+
+
+@pytest.mark.parametrize("function", ["train_head", "fine_tune", "train_from_scratch"])
+def test_labels_below_0_where_the_classes_are_not_told(function, folder):
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.0, .* got -9\.\.-9"):
+        call(function, folder, labels=LABELS * 0 - 9, num_classes=None)
