@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,9 +30,9 @@ def main(arguments=None):
     if arguments[:1] == ["pretrain"]:
         options = _pretrain_parser().parse_args(arguments[1:])
         if WATCHED in os.environ:
-            return _watched(options)
+            return _watched(arguments, options)
         several = options.hosts is not None or _hosts_are_set()
-        return _watch(arguments, options) if several else _run(_pretrain, options)
+        return _watch(arguments, options) if several else _run(_pretrain, arguments, options)
     if arguments[:1] == ["study"]:
         job, options = _study, _study_parser().parse_args(arguments[1:])
     else:
@@ -39,22 +40,49 @@ def main(arguments=None):
     if _hosts_are_set():
         print(ONE_HOST, file=sys.stderr)
         return 2
-    return _run(job, options)
+    return _run(job, arguments, options)
 
 
-def _run(job, options):
+def _run(job, arguments, options):
     """Do a job; what the user can mend becomes one line, not a trace."""
     try:
         job(options)
     except Exception as error:
         if not _is_our_check(error):
             raise  # a fault in the program, not in what was asked of it
-        print(f"rotnet_keras: {error}", file=sys.stderr)
+        print(f"rotnet_keras: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nrotnet_keras: stopped; start it again with the same options", file=sys.stderr)
-        return 130
+        print(_how_to_go_on(arguments), file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
+
+
+def _stop_when_told(arguments):
+    """From now on, end at once at Ctrl-C or SIGTERM, with one line that says how to go on.
+
+    Python raises KeyboardInterrupt only between two of its own steps, which may be a minute apart
+    while TensorFlow or JAX compile, and libraries may catch it. Whatever is finished is in whole
+    files at any moment, so nothing has to be tidied up.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)  # written to at once, whatever the main thread is at
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+    def stop():
+        number = os.read(reader, 1)[0]
+        if WATCHED not in os.environ:  # else the watching process says it
+            os.write(2, f"{_how_to_go_on(arguments)}\n".encode())
+        os._exit(128 + number)
+
+    threading.Thread(target=stop, daemon=True).start()
+
+
+def _how_to_go_on(arguments):
+    command = shlex.join(["python", "-m", "rotnet_keras", *arguments])
+    return f"\nrotnet_keras: stopped; to go on, start it again: {command}"
 
 
 def _experiment(options):
@@ -109,10 +137,7 @@ def _watch(arguments, options):
     """
     command = [sys.executable, "-m", "rotnet_keras", *arguments]
     child = subprocess.Popen(command, env=os.environ | {WATCHED: "1"}, stdin=subprocess.PIPE)
-    try:
-        status = child.wait()
-    except KeyboardInterrupt:  # the child has heard it, too
-        status = child.wait()
+    status = child.wait()
     if status in (LOST, -signal.SIGABRT):
         print(
             "rotnet_keras: another process of this run stopped or cannot be reached, as far as JAX "
@@ -124,13 +149,13 @@ def _watch(arguments, options):
     return 128 - status if status < 0 else status
 
 
-def _watched(options):
+def _watched(arguments, options):
     """Be the child of `_watch`; after an error leave at once, since JAX would wait for minutes for
     the other processes, which wait for this one.
     """
     threading.Thread(target=_stop_with_watcher, daemon=True).start()
     try:
-        status = _run(_pretrain, options)
+        status = _run(_pretrain, arguments, options)
     except Exception as error:
         traceback.print_exc()
         status = LOST if _lost_another(error) else 1
@@ -393,4 +418,5 @@ def _positive(text):
 
 
 if __name__ == "__main__":
+    _stop_when_told(sys.argv[1:])
     sys.exit(main())

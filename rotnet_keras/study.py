@@ -10,6 +10,7 @@ import os
 import pathlib
 import time
 import warnings
+import zipfile
 
 import keras
 import numpy as np
@@ -27,7 +28,7 @@ from rotnet_keras._checks import (
     check_table,
     got,
 )
-from rotnet_keras._files import replace_text
+from rotnet_keras._files import make_folder, replace_text, save_model
 from rotnet_keras.arms import ARMS
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import accuracy, ci95, rotation_accuracy
@@ -89,7 +90,7 @@ def run_study(
         num_validation: images whose accuracy goes into the table.
         precision: Keras's name for how layers compute while they learn.
         output: folder for `study.csv`, which grows by a row for each finished run, and for the
-            pretrained networks.
+            pretrained networks, with a checkpoint of one that is in progress.
         data_dir: as in `load_splits`.
         verbose: 0 for no progress bar.
 
@@ -99,7 +100,8 @@ def run_study(
 
     Raises:
         ValueError: an unknown arm or network, fewer labels than classes, more than there are
-            images, or a `study.csv` that belongs to another study.
+            images, or a `study.csv` that belongs to another study; files that cannot be read.
+        OSError: the output folder cannot be written.
 
     Example:
         >>> table = run_study(["raw pixels"], [100], [0, 1])  # doctest: +SKIP
@@ -124,8 +126,7 @@ def run_study(
         "precision": precision,
     }
     runs = _planned(arms, budgets, seeds, settings)
-    folder = pathlib.Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(output)
     path, same = folder / "study.csv", {name: settings[name] for name in SAME}
     done = set(_keys(read_study(path, **same)))
     todo = [run for run in runs if _key(run) not in done]
@@ -263,8 +264,9 @@ def _pretrained(splits, run, rotations, folder):
     parts = [run[name] for name in (*SAME, "network", "pretrain_epochs", "rotations", "seed")]
     name = "_".join(str(part).replace(" ", "-").replace("/", "-") for part in parts)
     path, facts = folder / f"{name}.keras", folder / f"{name}.json"
+    checkpoint = folder / f"{name}.weights.h5"
     if not facts.exists():
-        start = time.perf_counter()
+        start, whole = time.perf_counter(), not checkpoint.exists()
         images = np.concatenate([splits.labelled.images, splits.unlabelled])
         model, _ = pretrain_for_transfer(
             NETWORKS[run["network"]](splits.image_shape, run["seed"]),
@@ -272,16 +274,24 @@ def _pretrained(splits, run, rotations, folder):
             epochs=run["pretrain_epochs"],
             rotations=rotations,
             precision=run["precision"],
+            checkpoint=checkpoint,
             seed=run["seed"],
             verbose=0,
         )
-        seconds = round(time.perf_counter() - start, 1)
+        # Unknown where an earlier call did a part of it.
+        seconds = round(time.perf_counter() - start, 1) if whole else None
         told = rotation_accuracy(model, splits.test.images, rotations=rotations)
         known = {"pretrain_seconds": seconds, "rotation_accuracy": round(told, 5)}
-        remove_head(model).save(path)
+        save_model(remove_head(model), path)
         # Written last: the network that it describes is complete.
         replace_text(facts, json.dumps(known | {"num_unlabelled": len(images)}) + "\n")
-    return keras.models.load_model(path), json.loads(facts.read_text(encoding="utf-8"))
+    checkpoint.unlink(missing_ok=True)
+    try:
+        return keras.models.load_model(path), json.loads(facts.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} or {facts.name} cannot be read ({error}): delete both to pretrain again"
+        ) from error
 
 
 def _planned(arms, budgets, seeds, settings):

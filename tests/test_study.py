@@ -232,6 +232,42 @@ def test_pretraining_and_an_arm_for_real(monkeypatch, tmp_path):
     assert table["test_accuracy"].between(0, 1).all()
 
 
+class StopInSecondEpoch(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_network_in_progress_goes_on(fits, monkeypatch, tmp_path):
+    once = {"arms": ["guessing"], "budgets": [6], "seeds": [0], "pretrain_epochs": 3}
+    quick(tmp_path / "whole", **once)
+    real = study.pretrain_for_transfer
+    with monkeypatch.context() as patch:
+        stopped = functools.partial(real, callbacks=[StopInSecondEpoch()])
+        patch.setattr(study, "pretrain_for_transfer", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            quick(tmp_path / "broken", **once)
+    (checkpoint,) = (tmp_path / "broken").iterdir()
+    assert checkpoint.name.endswith("_0.weights.h5")
+    table = quick(tmp_path / "broken", **once)
+    assert table["pretrain_seconds"].isna().all()  # it was not all of this call
+    whole, broken = (fit["extractor"].get_weights() for fit in fits)
+    for a, b in zip(whole, broken, strict=True):
+        np.testing.assert_array_equal(a, b)
+    endings = {path.name: path.suffix for path in (tmp_path / "broken").iterdir()}
+    assert sorted(endings.values()) == [".csv", ".json", ".keras"]
+
+
+@pytest.mark.parametrize("ending", [".keras", ".json"])
+def test_torn_files_of_a_network_are_said_to_be(fits, pretrained, tmp_path, ending):
+    quick(tmp_path, seeds=[0])
+    (path,) = tmp_path.glob(f"*{ending}")
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"cannot be read \(.*\): delete both to pretrain again"):
+        quick(tmp_path, seeds=[0], budgets=[4])
+    assert len(read_study(tmp_path / "study.csv")) == 4
+
+
 def csv_text(fits, folder):
     quick(folder, seeds=[0])
     return (folder / "study.csv").read_text(encoding="utf-8")
