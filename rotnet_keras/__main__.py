@@ -35,6 +35,8 @@ def main(arguments=None):
         return _watch(arguments, options) if several else _run(_pretrain, arguments, options)
     if arguments[:1] == ["study"]:
         job, options = _study, _study_parser().parse_args(arguments[1:])
+    elif arguments[:1] == ["predict"]:
+        job, options = _predict, _predict_parser().parse_args(arguments[1:])
     else:
         job, options = _experiment, _parser().parse_args(arguments)
     if _hosts_are_set():
@@ -50,12 +52,18 @@ def _run(job, arguments, options):
     except Exception as error:
         if not _is_our_check(error):
             raise  # a fault in the program, not in what was asked of it
-        print(f"rotnet_keras: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"rotnet_keras: {_in_short(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(_how_to_go_on(arguments), file=sys.stderr)
         return 128 + signal.SIGINT
     return 0
+
+
+def _in_short(error):
+    """One line, and, of files that cannot be read, a line for each."""
+    first, *files = str(error).split("\n  ")
+    return "\n  ".join([" ".join(part.split()) for part in (first, *files)])
 
 
 def _stop_when_told(arguments):
@@ -101,6 +109,20 @@ def _experiment(options):
         print("\nA --quick run: too little training for these figures to mean much.")
 
 
+def _predict(options):
+    from rotnet_keras.runtime import prepare_runtime
+
+    prepare_runtime()
+    from rotnet_keras._files import replace_with
+    from rotnet_keras.prediction import load_classifier, predict_pictures
+
+    model, facts = load_classifier(options.model)
+    table = predict_pictures(model, options.folder, broken=options.broken, **facts)
+    with replace_with(options.output) as beside:
+        table.to_csv(beside, index=False, float_format="%.6f", errors="surrogateescape")
+    print(f"{len(table):,} pictures, written to {options.output}")
+
+
 def _pretrain(options):
     from rotnet_keras.runtime import prepare_runtime
 
@@ -114,6 +136,8 @@ def _pretrain(options):
         options.dataset,
         images=options.images,
         image_size=options.size,
+        fit=options.fit,
+        broken=options.broken,
         network=options.network,
         epochs=options.epochs,
         batch_size=options.batch_size,
@@ -233,9 +257,16 @@ def _run_seeds(options):
     several = options.num_seeds > 1
     return [
         run_experiment(
-            options.dataset,
-            num_labels=options.labels,
+            options.dataset if options.images is None else pathlib.Path(options.images),
+            num_labels=1000 if options.labels is options.images is None else options.labels,
             num_validation=options.validation,
+            image_size=options.size,
+            fit=options.fit,
+            channels=1 if options.grey else None,
+            broken=options.broken,
+            backbone=options.backbone,
+            weights=options.weights,
+            layer=options.cut,
             seed=seed,
             output=output / f"seed_{seed}" if several else output,
             data_dir=options.data_dir,
@@ -249,26 +280,53 @@ def _run_seeds(options):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m rotnet_keras",
-        epilog="Another job: python -m rotnet_keras study --help",
+        epilog="Other jobs: python -m rotnet_keras predict --help, pretrain --help, study --help",
         description="Pretrain an extractor by rotation prediction, map its features, and compare "
         "three classifiers from few labels: from scratch, on the frozen extractor, fine-tuned.",
     )
     add = parser.add_argument
-    add(
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument(
         "--dataset",
         metavar="NAME",
         help="image classification data set of TensorFlow Datasets, or 'garments' for the drawn "
         "stand-in (default: fashion_mnist, and the stand-in where that cannot be had)",
     )
-    add("--labels", type=int, default=1000, help="labelled images in all (default: 1000)")
+    data.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="your own pictures: FOLDER/unlabelled with pictures and FOLDER/labelled with a folder "
+        "for each class, and FOLDER/test like it if you have one; or a folder for each class in "
+        "FOLDER, with --labels",
+    )
+    _add_reading(parser)
+    add("--size", type=_positive, metavar="N", help="height and width to bring images to")
+    add("--grey", action="store_true", help="read the pictures of a folder as grey")
+    add(
+        "--labels",
+        type=int,
+        help="labelled images in all (default: 1000; all there are with --images)",
+    )
     add(
         "--validation",
         type=int,
-        default=10_000,
         metavar="N",
-        help="validation images in all, which say when to stop; lower it for a small data set "
-        "(default: 10000)",
+        help="validation images in all, which say when to stop (default: a sixth of the training "
+        "images, with --images of those with labels)",
     )
+    add(
+        "--backbone",
+        default="two_conv",
+        metavar="NAME",
+        help="two_conv, conv_blocks, ..., a network of keras.applications such as MobileNetV2, or a "
+        ".keras file (default: two_conv)",
+    )
+    add(
+        "--weights",
+        metavar="NAME",
+        help="'imagenet', or a .weights.h5 file of the backbone: adds arms that start from them",
+    )
+    add("--cut", metavar="LAYER", help="the backbone's layer to cut at (default: the last)")
     add("--seed", type=int, default=0, help="of everything random (default: 0)")
     add(
         "--num-seeds",
@@ -282,6 +340,53 @@ def _parser():
     add("--data-dir", metavar="DIR", help="where TFDS has, or shall put, prepared data")
     add("--manual-dir", metavar="DIR", help="folder with the data set's original files")
     add("--quick", action="store_true", help="a look at how it works, in about a minute")
+    return parser
+
+
+def _add_reading(parser):
+    """The options that say how pictures are read."""
+    parser.add_argument(
+        "--fit",
+        choices=("crop", "pad", "resize"),
+        default="crop",
+        help="how oblong pictures become square: their centre, black at two sides, or stretched "
+        "(default: crop)",
+    )
+    _add_broken(parser)
+
+
+def _add_broken(parser):
+    parser.add_argument(
+        "--broken",
+        choices=("raise", "skip"),
+        default="raise",
+        help="files that cannot be read: end and list them, or list them and do without (default: "
+        "raise)",
+    )
+
+
+def _predict_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m rotnet_keras predict",
+        description="Write a CSV of file, class and probability for each picture of a folder and "
+        "those below it.",
+    )
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", help="the pictures")
+    add(
+        "--model",
+        default="results/classifier.keras",
+        metavar="FILE",
+        help="the classifier, the names of its classes beside it (default: "
+        "results/classifier.keras)",
+    )
+    add(
+        "--output",
+        default="predictions.csv",
+        metavar="FILE",
+        help="CSV to write (default: predictions.csv)",
+    )
+    _add_broken(parser)
     return parser
 
 
@@ -361,6 +466,7 @@ def _pretrain_parser():
         help="in its place, a folder of pictures, or a data set's name again, streamed from disk",
     )
     add("--size", type=_positive, metavar="N", help="height and width to bring images to")
+    _add_reading(parser)
     add("--network", default="two_conv", metavar="NAME", help="as in study (default: two_conv)")
     add("--epochs", type=_positive, default=10, metavar="N", help="default: 10")
     add(

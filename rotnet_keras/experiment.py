@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
+import shutil
 import time
 
 import keras
@@ -26,9 +28,10 @@ from rotnet_keras._checks import (
     check_source,
     got,
 )
-from rotnet_keras._files import replace_text
+from rotnet_keras._files import make_folder, replace_text, save_model
 from rotnet_keras.augmentation import gentle_augmentation
-from rotnet_keras.datasets import load_splits
+from rotnet_keras.backbones import make_extractor
+from rotnet_keras.datasets import Splits, load_splits
 from rotnet_keras.evaluation import (
     accuracy,
     ci95,
@@ -37,7 +40,7 @@ from rotnet_keras.evaluation import (
     rotation_accuracy,
     umap_map,
 )
-from rotnet_keras.models import remove_head, two_conv_extractor
+from rotnet_keras.models import reinitialise, remove_head
 from rotnet_keras.plots import (
     draw_model,
     picture,
@@ -47,25 +50,37 @@ from rotnet_keras.plots import (
     plot_map,
     plot_rotations,
 )
+from rotnet_keras.prediction import save_classifier
 from rotnet_keras.training import fine_tune, pretrain, train_from_scratch, train_head
 
 # What the blog post of 2020 reports, on Fashion-MNIST with about 50,000 unlabelled images and
 # 1,000 labelled ones. It does not say how long each classifier was trained.
 BLOG = {"rotation": 0.97, "frozen": 0.40, "scratch": 0.60, "fine_tuned": 0.75}
 ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_tune}
+# From weights that somebody else trained, ImageNet's for instance: the usual alternative.
+GIVEN_ARMS = {"given_frozen": train_head, "given_fine_tuned": fine_tune}
 BUDGETS = ("short", "long")
 ARM_NAMES = {
     "frozen": "frozen extractor,\nnew head",
     "scratch": "from scratch",
     "fine_tuned": "fine-tuned\nextractor",
+    "given_frozen": "given weights,\nfrozen",
+    "given_fine_tuned": "given weights,\nfine-tuned",
 }
 
 
 def run_experiment(
     dataset=None,
     *,
-    num_labels=1000,
-    num_validation=10_000,
+    num_labels=None,
+    num_validation=None,
+    image_size=None,
+    fit="crop",
+    channels=None,
+    broken="raise",
+    backbone="two_conv",
+    weights=None,
+    layer=None,
     seed=0,
     output="results",
     data_dir=None,
@@ -76,23 +91,36 @@ def run_experiment(
     """Run the whole experiment and write its numbers, models and pictures to a folder.
 
     Args:
-        dataset: name for `load_splits`. None takes Fashion-MNIST, or the drawn stand-in garments
-            and a loud warning where Fashion-MNIST cannot be had.
-        num_labels: labelled images in all.
+        dataset: name or folder for `load_splits`, or `Splits`, as of `make_splits`. None takes
+            Fashion-MNIST, or the drawn stand-in garments and a loud warning where Fashion-MNIST
+            cannot be had.
+        num_labels: as in `load_splits`, as are the next five.
         num_validation: images in all that tell the long budget when to stop.
+        image_size: height and width of images.
+        fit: how oblong images become square.
+        channels: of a folder's pictures.
+        broken: what to do about files of a folder that cannot be read.
+        backbone: as in `make_extractor`; it is pretrained from random weights.
+        weights: as in `backbone_extractor`, such as "imagenet". With weights, or a backbone that is
+            a model or a file and has its own, two more arms start from them: a new head on the
+            frozen network, and fine-tuning.
+        layer: name of the backbone's layer to cut at.
         seed: of the split, the initial weights, every order of images and the map.
-        output: folder for the results; made if need be, earlier results in it are replaced.
+        output: folder for the results; made if need be. Earlier results in it are replaced when the
+            new ones are there. Until then what is finished lies in `unfinished` in it, from which
+            the same call goes on.
         data_dir: as in `load_splits`.
         manual_dir: as in `load_splits`.
         quick: a short look, with too little data and training for its numbers to mean much.
         verbose: 0 for no progress bars.
 
     Returns:
-        The dictionary that `results.json` holds.
+        The dictionary that `results.json` holds; its `seconds` are those of this call alone.
 
     Raises:
-        DatasetError: the data set that was asked for cannot be had.
-        ValueError: an argument out of its range.
+        DatasetError: the data set that was asked for cannot be had, or weights that must be
+            downloaded.
+        ValueError: an argument out of its range, or another run unfinished in the folder.
         OSError: the output folder cannot be written.
 
     Example:
@@ -100,33 +128,43 @@ def run_experiment(
         >>> results["arms"]["fine_tuned"]["long"]  # doctest: +SKIP
         0.81
     """
-    if dataset is not None:
+    if dataset is not None and not isinstance(dataset, Splits):
         check_source("dataset", dataset)
-    check_counts(num_labels=num_labels, num_validation=num_validation)
+    division = {"num_labels": num_labels, "num_validation": num_validation}
+    check_counts(**{name: value for name, value in division.items() if value is not None})
     check_seed(seed)
     check_path("output", output)
     check_paths(data_dir=data_dir, manual_dir=manual_dir)
-    output = pathlib.Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "results.json").unlink(missing_ok=True)  # no old numbers beside new files
-    seconds = {}
+    output = make_folder(output)
+    reading = {"image_size": image_size, "fit": fit, "channels": channels, "broken": broken}
+    network = {"backbone": backbone, "weights": weights, "layer": layer}
+    settings = _as_text(dataset=dataset, **reading, **network) | division
+    settings |= {"seed": seed, "quick": quick}
+    unfinished, seconds = output / "unfinished", {}
+    _check_same_run(unfinished, settings)
     with _stage("data", seconds, verbose):
-        splits = load_splits(
-            dataset or "fashion_mnist",
-            num_labels=num_labels,
-            num_validation=num_validation,
-            seed=seed,
-            data_dir=data_dir,
-            manual_dir=manual_dir,
-            fall_back=dataset is None,
-        )
+        splits = dataset
+        if not isinstance(dataset, Splits):
+            splits = load_splits(
+                dataset or "fashion_mnist",
+                seed=seed,
+                data_dir=data_dir,
+                manual_dir=manual_dir,
+                fall_back=dataset is None,
+                **division,
+                **reading,
+            )
         images = splits.unlabelled[:10_000] if quick else splits.unlabelled
+        fresh, given = _extractors(splits.image_shape, seed=seed, **network)
+    make_folder(unfinished)
+    replace_text(unfinished / "settings.json", json.dumps(settings))
     with _stage("pretraining", seconds, verbose):
         rotation_model, rotation_history = pretrain(
-            two_conv_extractor(splits.image_shape, seed=seed),
+            fresh,
             images,
             validation_images=splits.validation.images,
             epochs=2 if quick else 10,
+            checkpoint=unfinished / "pretraining.weights.h5",
             seed=seed,
             verbose=verbose,
         )
@@ -135,20 +173,43 @@ def run_experiment(
         shown = slice(2_000 if quick else 10_000)
         points = umap_map(extract_features(extractor, splits.test.images[shown]), seed=seed)
     with _stage("classifiers", seconds, verbose):
-        runs = run_arms(extractor, splits, seed=seed, quick=quick, verbose=verbose)
+        options = {"seed": seed, "quick": quick, "verbose": verbose}
+        runs = run_arms(extractor, splits, given=given, checkpoints=unfinished, **options)
     models = {
         "rotation_model": rotation_model,
         "extractor": extractor,
         "classifier": _best_fine_tuned(runs),
     }
     with _stage("files", seconds, verbose):
-        for name, model in models.items():
-            model.save(output / f"{name}.keras")
-        _draw_pictures(output, splits, models, rotation_history, runs, points, quick)
-    results = {"seed": seed, "quick": quick, "num_unlabelled": len(images)}
+        files = make_folder(unfinished / "files")
+        for name in ("rotation_model", "extractor"):
+            save_model(models[name], files / f"{name}.keras")
+        classifier = files / "classifier.keras"
+        save_classifier(models["classifier"], classifier, splits.class_names, fit=splits.fit)
+        _draw_pictures(files, splits, models, rotation_history, runs, points, quick)
+    results = settings | {"num_unlabelled": len(images), "skipped": list(splits.skipped)}
     results |= _figures(splits, models, runs) | {"seconds": seconds, "versions": _versions()}
-    replace_text(output / "results.json", json.dumps(results, indent=2) + "\n")
+    replace_text(files / "results.json", json.dumps(results, indent=2) + "\n")
+    _put_in_place(files, output)
+    shutil.rmtree(unfinished)
     return results
+
+
+def _extractors(image_shape, *, backbone, weights, layer, seed):
+    """The network with random weights from the seed, and with those that are given or None."""
+    if weights is None and isinstance(backbone, str) and not backbone.endswith(".keras"):
+        return make_extractor(backbone, image_shape, layer=layer, seed=seed), None
+    given = make_extractor(backbone, image_shape, weights=weights, layer=layer, seed=seed)
+    return reinitialise(given, seed=seed), given
+
+
+def _as_text(**settings):
+    """Settings as JSON keeps them: what is no text or number by its name."""
+    plain = (str, int, type(None))
+    return {
+        name: value if isinstance(value, plain) else str(getattr(value, "name", None) or value)
+        for name, value in settings.items()
+    }
 
 
 def budget_settings(budget, *, seed=0, quick=False):
@@ -182,12 +243,14 @@ def budget_settings(budget, *, seed=0, quick=False):
     }
 
 
-def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
+def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=False, verbose=1):
     """Train every arm under every budget on the labelled images, and test each one once.
 
     Args:
         extractor: the pretrained extractor.
         splits: `Splits`; the validation images serve to stop the long budget.
+        given: the extractor with weights from elsewhere; None for none.
+        checkpoints: folder for a `checkpoint` of each run, as in `fit_classifier`.
         seed: of new weights and the order of images.
         quick: at most 10 epochs of the long budget.
         verbose: 0 for no progress bar.
@@ -196,15 +259,17 @@ def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
         `{(arm, budget): run}`; a run holds `model`, `history`, `epochs` that were trained,
         `validation_accuracy` and `test_accuracy`, both 0..1.
     """
-    runs = {}
-    pairs = [(arm, budget) for budget in BUDGETS for arm in ARMS]
+    runs, arms = {}, ARMS if given is None else ARMS | GIVEN_ARMS
+    pairs = [(arm, budget) for budget in BUDGETS for arm in arms]
     for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
         bar.set_postfix_str(f"{arm}, {budget}")
-        model, history = ARMS[arm](
-            extractor,
+        checkpoint = checkpoints and pathlib.Path(checkpoints) / f"{arm}_{budget}.weights.h5"
+        model, history = arms[arm](
+            given if arm in GIVEN_ARMS else extractor,
             *splits.labelled,
             num_classes=splits.num_classes,
             validation=splits.validation,
+            checkpoint=checkpoint,
             seed=seed,
             verbose=0,
             **budget_settings(budget, seed=seed, quick=quick),
@@ -219,10 +284,39 @@ def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
     return runs
 
 
+def _check_same_run(unfinished, settings):
+    """Raise unless what lies unfinished in the folder, if anything, is of a run like this one."""
+    path = unfinished / "settings.json"
+    if not path.exists():
+        return
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        other = {name: theirs[name] for name in settings if theirs[name] != settings[name]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): delete {unfinished} to start anew"
+        ) from error
+    if other:
+        raise ValueError(
+            f"output must hold no other run unfinished, got {unfinished} of one with {other}: give "
+            "another output, or delete that folder to start anew"
+        )
+
+
+def _put_in_place(files, output):
+    """Put new files in the place of old ones; a full disk cannot break off renaming."""
+    for name in ("results.json", "model.png", "model.txt"):  # no old numbers beside new files
+        (output / name).unlink(missing_ok=True)
+    last = files / "results.json"
+    for file in [*(file for file in files.iterdir() if file != last), last]:
+        os.replace(file, output / file.name)
+
+
 def _figures(splits, models, runs):
     """The part of the results that says what was trained on what, and how well it did."""
     return {
         "dataset": splits.name,
+        "image_shape": list(splits.image_shape),
         "stand_in": splits.stand_in,
         "num_labels": len(splits.labelled.labels),
         "num_validation": len(splits.validation.labels),
@@ -230,7 +324,8 @@ def _figures(splits, models, runs):
         "parameters": models["extractor"].count_params(),
         "rotation_accuracy": rotation_accuracy(models["rotation_model"], splits.test.images),
         "arms": {
-            arm: {budget: runs[arm, budget]["test_accuracy"] for budget in BUDGETS} for arm in ARMS
+            arm: {budget: runs[arm, budget]["test_accuracy"] for budget in BUDGETS}
+            for arm in _arms_of(runs)
         },
         "epochs": {f"{arm}, {budget}": run["epochs"] for (arm, budget), run in runs.items()},
     }
@@ -246,25 +341,32 @@ def _draw_pictures(output, splits, models, rotation_history, runs, points, quick
     with picture(output / "umap.png", f"UMAP of rotation features, test images\n{data}"):
         plot_map(points, splits.test.labels[: len(points)], splits.class_names)
     with picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
-        plot_accuracies(_accuracies_beside_blog(runs))
+        plot_accuracies(_accuracies_beside_blog(runs, splits.name))
     with picture(output / "confusion.png", f"Fine-tuned on {few}, test images\n{data}"):
         plot_confusion(confusion(models["classifier"], *splits.test), splits.class_names)
     with picture(output / "training.png", f"Training curves\n{data}"):
         _, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
         plot_history({"rotation task": rotation_history}, ax=left)
         left.set_title("pretraining without labels")
-        long = {ARM_NAMES[arm]: runs[arm, "long"]["history"] for arm in ARMS}
+        long = {ARM_NAMES[arm]: runs[arm, "long"]["history"] for arm in _arms_of(runs)}
         plot_history({name.replace("\n", " "): history for name, history in long.items()}, ax=right)
         right.set_title(f"{few}, long training")
     draw_model(models["rotation_model"], output / "model.png", title=f"Rotation model\n{data}")
 
 
-def _accuracies_beside_blog(runs):
-    series = {"blog, Fashion-MNIST": {ARM_NAMES[arm]: BLOG[arm] for arm in ARMS}}
+def _accuracies_beside_blog(runs, data):
+    """Bars for each budget, and for the blog's where the arms and the data are like its own."""
+    arms, series = _arms_of(runs), {}
+    if arms == list(ARMS) and data in ("fashion_mnist", "garments"):
+        series["blog, Fashion-MNIST"] = {ARM_NAMES[arm]: BLOG[arm] for arm in ARMS}
     for budget in BUDGETS:
-        accuracies = {ARM_NAMES[arm]: runs[arm, budget]["test_accuracy"] for arm in ARMS}
+        accuracies = {ARM_NAMES[arm]: runs[arm, budget]["test_accuracy"] for arm in arms}
         series[f"this run, {budget} training"] = accuracies
     return series
+
+
+def _arms_of(runs):
+    return [arm for arm, budget in runs if budget == BUDGETS[0]]
 
 
 def summarise(results):
@@ -276,7 +378,7 @@ def summarise(results):
     Returns:
         `pandas.DataFrame`, one row a figure, in percent: `blog`, `mean` over the runs, `ci95`
         (half the width of the 95% interval of Student's t; NaN for one run) and `runs`. "gain" is
-        fine-tuned minus from scratch, paired by run.
+        fine-tuned minus from scratch, paired by run; the blog has no arms with given weights.
 
     Raises:
         ValueError: `results` is empty, or holds what `run_experiment` does not return.
@@ -293,16 +395,20 @@ def summarise(results):
         _check_run(run)
     figures = {"rotation": [run["rotation_accuracy"] for run in results]}
     for budget in BUDGETS:
-        for arm in ARMS:
+        for arm in results[0]["arms"]:
             figures[f"{arm}, {budget}"] = [run["arms"][arm][budget] for run in results]
         pairs = zip(figures[f"fine_tuned, {budget}"], figures[f"scratch, {budget}"], strict=True)
         figures[f"gain, {budget}"] = [tuned - scratch for tuned, scratch in pairs]
     blog = BLOG | {"gain": BLOG["fine_tuned"] - BLOG["scratch"]}
-    rows = {
-        name: {"blog": blog[name.split(",")[0]], "mean": np.mean(values), "ci95": ci95(values)}
-        for name, values in figures.items()
-    }
-    return (100 * pd.DataFrame.from_dict(rows, orient="index")).assign(runs=len(results))
+    table = pd.DataFrame(
+        {
+            "blog": [blog.get(name.split(",")[0], np.nan) for name in figures],
+            "mean": [np.mean(values) for values in figures.values()],
+            "ci95": [ci95(values) for values in figures.values()],
+        },
+        index=list(figures),
+    )
+    return (100 * table).assign(runs=len(results))
 
 
 def _check_run(run):

@@ -35,6 +35,8 @@ def run_pretraining(
     *,
     images=None,
     image_size=None,
+    fit="crop",
+    broken="raise",
     network="two_conv",
     epochs=10,
     batch_size=64,
@@ -54,6 +56,8 @@ def run_pretraining(
         images: in its place, what `pretrain` takes, or what `stream_images` reads: a folder of
             pictures, or the name of a data set that does not fit in memory.
         image_size: height and width to bring images to; for a folder it must be given.
+        fit: how oblong pictures of a folder become square, as in `read_pictures`.
+        broken: what to do about files of a folder that cannot be read, as in `read_pictures`.
         network: a name from `NETWORKS`.
         epochs: passes over the images.
         batch_size: different images in a batch, on all devices and hosts together.
@@ -97,7 +101,13 @@ def run_pretraining(
         images, held_out = splits.unlabelled, splits.validation.images
     elif isinstance(images, (str, os.PathLike)):
         images = stream_images(
-            images, image_size=image_size, share=host_share(), seed=seed, data_dir=data_dir
+            images,
+            image_size=image_size,
+            fit=fit,
+            broken=broken,
+            share=host_share(),
+            seed=seed,
+            data_dir=data_dir,
         )
     else:
         images = check_upright(images)
