@@ -754,7 +754,7 @@ FUNCTIONS = {
 WHOLE_DATA_SETS = {"load_splits", "stream_images", "run_study", "run_experiment"}
 
 
-def call(function, folder, **changed):
+def call(function, folder, /, **changed):
     """Call a public function with what the table says, but for the arguments that are named."""
     arguments = {name: value for name, (value, _) in FUNCTIONS[function].items()} | changed
     for name in ("output", "path"):
