@@ -101,7 +101,10 @@ def _experiment(options):
 
     runs = _run_seeds(options)
     print(f"\nAccuracy on test images in percent, {runs[0]['num_labels']} labels:\n")
-    print(summarise(runs).to_string(float_format="{:.1f}".format, na_rep="-"))
+    table = summarise(runs)
+    if options.images is not None:
+        table = table.drop(columns="blog")  # which had other images
+    print(table.to_string(float_format="{:.1f}".format, na_rep="-"))
     print(f"\nWritten to {options.output}")
     if runs[0]["stand_in"]:
         print("\n*** STAND-IN GARMENTS: these figures are of drawn images, not of real data. ***")
@@ -318,8 +321,8 @@ def _parser():
         "--backbone",
         default="two_conv",
         metavar="NAME",
-        help="two_conv, conv_blocks, ..., a network of keras.applications such as MobileNetV2, or a "
-        ".keras file (default: two_conv)",
+        help="two_conv, conv_blocks, ..., a network of keras.applications such as MobileNetV2, or "
+        "a .keras file (default: two_conv)",
     )
     add(
         "--weights",
