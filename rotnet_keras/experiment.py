@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
+import shutil
 import time
 
 import keras
@@ -15,7 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from rotnet_keras._files import replace_text
+from rotnet_keras._files import make_folder, replace_text, save_model
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import (
@@ -70,18 +72,20 @@ def run_experiment(
         num_labels: labelled images in all.
         num_validation: images in all that tell the long budget when to stop.
         seed: of the split, the initial weights, every order of images and the map.
-        output: folder for the results; made if need be, earlier results in it are replaced.
+        output: folder for the results; made if need be. Earlier results in it are replaced when the
+            new ones are there. Until then what is finished lies in `unfinished` in it, from which
+            the same call goes on.
         data_dir: as in `load_splits`.
         manual_dir: as in `load_splits`.
         quick: a short look, with too little data and training for its numbers to mean much.
         verbose: 0 for no progress bars.
 
     Returns:
-        The dictionary that `results.json` holds.
+        The dictionary that `results.json` holds; its `seconds` are those of this call alone.
 
     Raises:
         DatasetError: the data set that was asked for cannot be had.
-        ValueError: an argument out of its range.
+        ValueError: an argument out of its range, or another run unfinished in the folder.
         OSError: the output folder cannot be written.
 
     Example:
@@ -89,10 +93,11 @@ def run_experiment(
         >>> results["arms"]["fine_tuned"]["long"]  # doctest: +SKIP
         0.81
     """
-    output = pathlib.Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "results.json").unlink(missing_ok=True)  # no old numbers beside new files
-    seconds = {}
+    output = make_folder(output)
+    settings = {"dataset": dataset, "num_labels": num_labels, "num_validation": num_validation}
+    settings |= {"seed": seed, "quick": quick}
+    unfinished, seconds = output / "unfinished", {}
+    _check_same_run(unfinished, settings)
     with _stage("data", seconds, verbose):
         splits = load_splits(
             dataset or "fashion_mnist",
@@ -104,12 +109,15 @@ def run_experiment(
             fall_back=dataset is None,
         )
         images = splits.unlabelled[:10_000] if quick else splits.unlabelled
+    make_folder(unfinished)
+    replace_text(unfinished / "settings.json", json.dumps(settings))
     with _stage("pretraining", seconds, verbose):
         rotation_model, rotation_history = pretrain(
             two_conv_extractor(splits.image_shape, seed=seed),
             images,
             validation_images=splits.validation.images,
             epochs=2 if quick else 10,
+            checkpoint=unfinished / "pretraining.weights.h5",
             seed=seed,
             verbose=verbose,
         )
@@ -118,19 +126,23 @@ def run_experiment(
         shown = slice(2_000 if quick else 10_000)
         points = umap_map(extract_features(extractor, splits.test.images[shown]), seed=seed)
     with _stage("classifiers", seconds, verbose):
-        runs = run_arms(extractor, splits, seed=seed, quick=quick, verbose=verbose)
+        options = {"seed": seed, "quick": quick, "verbose": verbose}
+        runs = run_arms(extractor, splits, checkpoints=unfinished, **options)
     models = {
         "rotation_model": rotation_model,
         "extractor": extractor,
         "classifier": _best_fine_tuned(runs),
     }
     with _stage("files", seconds, verbose):
+        files = make_folder(unfinished / "files")
         for name, model in models.items():
-            model.save(output / f"{name}.keras")
-        _draw_pictures(output, splits, models, rotation_history, runs, points, quick)
+            save_model(model, files / f"{name}.keras")
+        _draw_pictures(files, splits, models, rotation_history, runs, points, quick)
     results = {"seed": seed, "quick": quick, "num_unlabelled": len(images)}
     results |= _figures(splits, models, runs) | {"seconds": seconds, "versions": _versions()}
-    replace_text(output / "results.json", json.dumps(results, indent=2) + "\n")
+    replace_text(files / "results.json", json.dumps(results, indent=2) + "\n")
+    _put_in_place(files, output)
+    shutil.rmtree(unfinished)
     return results
 
 
@@ -165,12 +177,13 @@ def budget_settings(budget, *, seed=0, quick=False):
     }
 
 
-def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
+def run_arms(extractor, splits, *, checkpoints=None, seed=0, quick=False, verbose=1):
     """Train every arm under every budget on the labelled images, and test each one once.
 
     Args:
         extractor: the pretrained extractor.
         splits: `Splits`; the validation images serve to stop the long budget.
+        checkpoints: folder for a `checkpoint` of each run, as in `fit_classifier`.
         seed: of new weights and the order of images.
         quick: at most 10 epochs of the long budget.
         verbose: 0 for no progress bar.
@@ -183,11 +196,13 @@ def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
     pairs = [(arm, budget) for budget in BUDGETS for arm in ARMS]
     for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
         bar.set_postfix_str(f"{arm}, {budget}")
+        checkpoint = checkpoints and pathlib.Path(checkpoints) / f"{arm}_{budget}.weights.h5"
         model, history = ARMS[arm](
             extractor,
             *splits.labelled,
             num_classes=splits.num_classes,
             validation=splits.validation,
+            checkpoint=checkpoint,
             seed=seed,
             verbose=0,
             **budget_settings(budget, seed=seed, quick=quick),
@@ -200,6 +215,34 @@ def run_arms(extractor, splits, *, seed=0, quick=False, verbose=1):
             "test_accuracy": accuracy(model, *splits.test),
         }
     return runs
+
+
+def _check_same_run(unfinished, settings):
+    """Raise unless what lies unfinished in the folder, if anything, is of a run like this one."""
+    path = unfinished / "settings.json"
+    if not path.exists():
+        return
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        other = {name: theirs[name] for name in settings if theirs[name] != settings[name]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): delete {unfinished} to start anew"
+        ) from error
+    if other:
+        raise ValueError(
+            f"output must hold no other run unfinished, got {unfinished} of one with {other}: give "
+            "another output, or delete that folder to start anew"
+        )
+
+
+def _put_in_place(files, output):
+    """Put new files in the place of old ones; a full disk cannot break off renaming."""
+    for name in ("results.json", "model.png", "model.txt"):  # no old numbers beside new files
+        (output / name).unlink(missing_ok=True)
+    last = files / "results.json"
+    for file in [*(file for file in files.iterdir() if file != last), last]:
+        os.replace(file, output / file.name)
 
 
 def _figures(splits, models, runs):

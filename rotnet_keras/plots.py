@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from rotnet_keras._files import replace_text, replace_with
 from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, rotate_batch
 
 
@@ -213,18 +214,20 @@ def draw_model(model, path, *, title=None):
     Example:
         >>> written = draw_model(two_conv_extractor((28, 28, 1)), "model.png")  # doctest: +SKIP
     """
-    path, title = pathlib.Path(path), title or model.name
+    title = title or model.name
+    diagram, text = (pathlib.Path(path).with_suffix(ending) for ending in (".png", ".txt"))
     try:
         dot = keras.utils.model_to_dot(model, show_shapes=True, show_layer_names=True, dpi=80)
         dot.set("label", title)
         dot.set("labelloc", "t")
-        dot.write(str(path.with_suffix(".png")), format="png")
-        written, other = path.with_suffix(".png"), path.with_suffix(".txt")
+        with replace_with(diagram) as beside:
+            dot.write(str(beside), format="png")
+        written, other = diagram, text
     except (ImportError, OSError, AssertionError):  # no pydot, no Graphviz, or one that fails
         lines = [title, ""]
         model.summary(line_length=80, print_fn=lines.append)
-        written, other = path.with_suffix(".txt"), path.with_suffix(".png")
-        written.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        replace_text(text, "\n".join(lines) + "\n")
+        written, other = text, diagram
     other.unlink(missing_ok=True)  # of an earlier run
     return written
 
@@ -237,7 +240,8 @@ def picture(path, title):
         yield
         figure = plt.gcf()
         figure.suptitle(title)
-        figure.savefig(path, dpi=120, bbox_inches="tight")
+        with replace_with(path) as beside:
+            figure.savefig(beside, dpi=120, bbox_inches="tight")
     finally:
         for number in set(plt.get_fignums()) - set(before):
             plt.close(number)

@@ -1,5 +1,7 @@
 import dataclasses
+import functools
 import json
+import re
 
 import keras
 import matplotlib.figure
@@ -50,7 +52,7 @@ def titles(monkeypatch):
     save = matplotlib.figure.Figure.savefig
 
     def savefig(figure, path, **options):
-        seen[path.name] = figure.get_suptitle()
+        seen[re.sub(r"^\.part\d+\.", "", path.name)] = figure.get_suptitle()  # until it is renamed
         save(figure, path, **options)
 
     def draw(model, path, *, title):
@@ -167,3 +169,72 @@ def test_summary_of_one_run_has_no_interval_and_of_none_is_an_error():
     assert summarise([run(0.97, 0.5)])["ci95"].isna().all()
     with pytest.raises(ValueError, match="results must hold at least one run"):
         summarise([])
+
+
+OPTIONS = {"num_labels": 200, "quick": True, "verbose": 0}
+
+
+@pytest.fixture
+def quick_training(few_images, monkeypatch):
+    """Two epochs of each long budget, and no map: what is looked at is which run goes on."""
+    monkeypatch.setattr(experiment, "load_splits", functools.cache(experiment.load_splits))
+    settings = experiment.budget_settings
+
+    def short(budget, **options):
+        return settings(budget, **options) | {"epochs": 2}
+
+    monkeypatch.setattr(experiment, "budget_settings", short)
+    monkeypatch.setattr(experiment, "umap_map", lambda features, seed: np.asarray(features)[:, :2])
+
+
+def weights(path):
+    return keras.models.load_model(path).get_weights()
+
+
+def test_a_stopped_run_goes_on_and_ends_like_an_unbroken_one(quick_training, monkeypatch, tmp_path):
+    whole = run_experiment("garments", output=tmp_path / "whole", **OPTIONS)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    for owner, name in ((experiment.ARMS, "fine_tuned"), (vars(experiment), "plot_confusion")):
+        with monkeypatch.context() as patch:
+            patch.setitem(owner, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                run_experiment("garments", output=tmp_path / "broken", **OPTIONS)
+        assert [path.name for path in (tmp_path / "broken").iterdir()] == ["unfinished"]
+    broken = run_experiment("garments", output=tmp_path / "broken", **OPTIONS)
+    assert (whole | {"seconds": 0}) == (broken | {"seconds": 0})
+    names = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert {path.name for path in (tmp_path / "broken").iterdir()} == names
+    for name in ("rotation_model.keras", "classifier.keras"):
+        pairs = (weights(tmp_path / folder / name) for folder in ("whole", "broken"))
+        for a, b in zip(*pairs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_earlier_results_stay_until_new_ones_are_there(quick_training, monkeypatch, tmp_path):
+    run_experiment("garments", output=tmp_path, **OPTIONS)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(matplotlib.figure.Figure, "savefig", full)
+        with pytest.raises(OSError, match=r"rotations.png cannot be written: No space left"):
+            run_experiment("garments", seed=1, output=tmp_path, **OPTIONS)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    with pytest.raises(ValueError, match=r"unfinished of one with {'seed': 1}: give another out"):
+        run_experiment("garments", seed=2, output=tmp_path, **OPTIONS)
+    (tmp_path / "unfinished" / "settings.json").write_text("{")
+    with pytest.raises(ValueError, match=r"settings.json cannot be read .*: delete .*unfinished"):
+        run_experiment("garments", seed=1, output=tmp_path, **OPTIONS)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match=r"output must be a folder that can be written, got .*file"):
+        run_experiment("garments", output=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
