@@ -120,8 +120,10 @@ class Checkpoint(keras.callbacks.Callback):
             raise self._unreadable(error) from error
         theirs = facts["settings"]
         if theirs != self.settings:
-            names = theirs.keys() | self.settings.keys()
+            names = theirs | self.settings
             other = {n: theirs.get(n) for n in names if theirs.get(n) != self.settings.get(n)}
+            if len(other) > 1:
+                other.pop("initial_weights", None)  # they follow from what else is different
             raise ValueError(
                 f"checkpoint {self.path} is of another run, with {other}: give another path, or "
                 "delete it to start anew"

@@ -394,8 +394,9 @@ def summarise(results):
     for run in results:
         _check_run(run)
     figures = {"rotation": [run["rotation_accuracy"] for run in results]}
+    arms = [arm for arm in ARM_NAMES if arm in results[0]["arms"]]
     for budget in BUDGETS:
-        for arm in results[0]["arms"]:
+        for arm in arms:
             figures[f"{arm}, {budget}"] = [run["arms"][arm][budget] for run in results]
         pairs = zip(figures[f"fine_tuned, {budget}"], figures[f"scratch, {budget}"], strict=True)
         figures[f"gain, {budget}"] = [tuned - scratch for tuned, scratch in pairs]

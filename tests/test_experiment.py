@@ -1,5 +1,7 @@
 import dataclasses
+import functools
 import json
+import re
 
 import keras
 import matplotlib.figure
@@ -12,8 +14,11 @@ from rotnet_keras import (
     accuracy,
     draw_model,
     experiment,
+    load_classifier,
+    make_splits,
     run_experiment,
     summarise,
+    two_conv_extractor,
 )
 
 ARMS = ("scratch", "frozen", "fine_tuned")
@@ -50,7 +55,7 @@ def titles(monkeypatch):
     save = matplotlib.figure.Figure.savefig
 
     def savefig(figure, path, **options):
-        seen[path.name] = figure.get_suptitle()
+        seen[re.sub(r"^\.part\d+\.", "", path.name)] = figure.get_suptitle()  # until it is renamed
         save(figure, path, **options)
 
     def draw(model, path, *, title):
@@ -88,7 +93,7 @@ def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, 
     diagram = "model.png" if (tmp_path / "model.png").exists() else "model.txt"
     models = {f"{name}.keras" for name in ("rotation_model", "extractor", "classifier")}
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == pictures | models | {diagram, "results.json"}
+    assert written == pictures | models | {diagram, "results.json", "classifier.json"}
 
 
 def test_saved_models_are_those_of_the_results(few_images, tmp_path):
@@ -104,6 +109,43 @@ def test_saved_models_are_those_of_the_results(few_images, tmp_path):
     np.testing.assert_array_equal(
         extractor.get_layer("conv1").kernel, rotation_model.get_layer("conv1").kernel
     )
+
+
+def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
+    """A network that knows bright from dark beforehand: its arms stand beside the others."""
+    labels = np.arange(120) % 2
+    images = np.random.default_rng(0).integers(0, 60, (120, 12, 12, 1), "uint8")
+    images[labels == 1] += 150
+    names = ["$dark", "_bright <b>"]  # no formula, no gap in a legend, no markup
+    splits = make_splits(images, labels, unlabelled=images, class_names=names, name="own")
+    pixels = keras.Input((16, 16, 3))
+    network = keras.Model(pixels, keras.layers.Conv2D(8, 3, name="maps")(pixels), name="net")
+    results = run_experiment(
+        splits, backbone=network, layer="maps", output=tmp_path, quick=True, verbose=0
+    )
+    given = {"given_frozen", "given_fine_tuned"}
+    assert set(results["arms"]) == {*ARMS, *given}
+    assert (results["backbone"], results["layer"], results["dataset"]) == ("net", "maps", "own")
+    assert results["feature_dim"] == 8
+    extractor = keras.models.load_model(tmp_path / "extractor.keras")
+    start = network.get_layer("maps").kernel
+    assert not np.allclose(extractor.get_layer("maps").kernel, start)  # it began at random
+    loaded, facts = load_classifier(tmp_path / "classifier.keras")
+    assert facts["class_names"] == names
+    assert accuracy(loaded, *splits.test) in results["arms"]["fine_tuned"].values()
+    table = summarise([results])
+    assert table.loc["given_frozen, long", "blog":"mean"].isna().tolist() == [True, False]
+
+
+def test_given_arms_start_from_the_given_weights(images):
+    splits = make_splits(np.tile(images, (6, 1, 1, 1)), np.arange(48) % 2, num_labels=8)
+    given, pretrained = (two_conv_extractor((12, 12, 1), 5, seed=seed) for seed in (1, 2))
+    runs = experiment.run_arms(pretrained, splits, given=given, quick=True, verbose=0)
+    for arm, start in {"given_frozen": given, "frozen": pretrained}.items():
+        model = runs[arm, "short"]["model"]
+        np.testing.assert_array_equal(
+            model.get_layer("conv1").kernel, start.get_layer("conv1").kernel
+        )
 
 
 def test_classifier_is_the_fine_tuned_one_that_validates_best():
@@ -167,3 +209,72 @@ def test_summary_of_one_run_has_no_interval_and_of_none_is_an_error():
     assert summarise([run(0.97, 0.5)])["ci95"].isna().all()
     with pytest.raises(ValueError, match="results must hold at least one run"):
         summarise([])
+
+
+OPTIONS = {"num_labels": 200, "quick": True, "verbose": 0}
+
+
+@pytest.fixture
+def quick_training(few_images, monkeypatch):
+    """Two epochs of each long budget, and no map: what is looked at is which run goes on."""
+    monkeypatch.setattr(experiment, "load_splits", functools.cache(experiment.load_splits))
+    settings = experiment.budget_settings
+
+    def short(budget, **options):
+        return settings(budget, **options) | {"epochs": 2}
+
+    monkeypatch.setattr(experiment, "budget_settings", short)
+    monkeypatch.setattr(experiment, "umap_map", lambda features, seed: np.asarray(features)[:, :2])
+
+
+def weights(path):
+    return keras.models.load_model(path).get_weights()
+
+
+def test_a_stopped_run_goes_on_and_ends_like_an_unbroken_one(quick_training, monkeypatch, tmp_path):
+    whole = run_experiment("garments", output=tmp_path / "whole", **OPTIONS)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    for owner, name in ((experiment.ARMS, "fine_tuned"), (vars(experiment), "plot_confusion")):
+        with monkeypatch.context() as patch:
+            patch.setitem(owner, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                run_experiment("garments", output=tmp_path / "broken", **OPTIONS)
+        assert [path.name for path in (tmp_path / "broken").iterdir()] == ["unfinished"]
+    broken = run_experiment("garments", output=tmp_path / "broken", **OPTIONS)
+    assert (whole | {"seconds": 0}) == (broken | {"seconds": 0})
+    names = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert {path.name for path in (tmp_path / "broken").iterdir()} == names
+    for name in ("rotation_model.keras", "classifier.keras"):
+        pairs = (weights(tmp_path / folder / name) for folder in ("whole", "broken"))
+        for a, b in zip(*pairs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_earlier_results_stay_until_new_ones_are_there(quick_training, monkeypatch, tmp_path):
+    run_experiment("garments", output=tmp_path, **OPTIONS)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(matplotlib.figure.Figure, "savefig", full)
+        with pytest.raises(OSError, match=r"rotations.png cannot be written: No space left"):
+            run_experiment("garments", seed=1, output=tmp_path, **OPTIONS)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    with pytest.raises(ValueError, match=r"unfinished of one with {'seed': 1}: give another out"):
+        run_experiment("garments", seed=2, output=tmp_path, **OPTIONS)
+    (tmp_path / "unfinished" / "settings.json").write_text("{")
+    with pytest.raises(ValueError, match=r"settings.json cannot be read .*: delete .*unfinished"):
+        run_experiment("garments", seed=1, output=tmp_path, **OPTIONS)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match=r"output must be a folder that can be written, got .*file"):
+        run_experiment("garments", output=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"

@@ -1,9 +1,18 @@
 import subprocess
 import sys
 
+import keras
+import numpy as np
+import pandas as pd
 import pytest
 
-from rotnet_keras import DatasetError, experiment, two_conv_extractor
+from rotnet_keras import (
+    DatasetError,
+    attach_head,
+    experiment,
+    save_classifier,
+    two_conv_extractor,
+)
 from rotnet_keras.__main__ import main
 
 RESULTS = {
@@ -54,6 +63,13 @@ def test_options_reach_the_experiment(calls, capsys, tmp_path):
             "dataset": "mnist",
             "num_labels": 50,
             "num_validation": 700,
+            "image_size": None,
+            "fit": "crop",
+            "channels": None,
+            "broken": "raise",
+            "backbone": "two_conv",
+            "weights": None,
+            "layer": None,
             "seed": 4,
             "output": tmp_path,
             "data_dir": "d",
@@ -72,6 +88,77 @@ def test_defaults(calls):
     assert calls[0]["dataset"] is None
     assert (calls[0]["num_labels"], calls[0]["seed"], calls[0]["quick"]) == (1000, 0, False)
     assert str(calls[0]["output"]) == "results"
+
+
+def test_own_pictures_and_a_backbone(calls, capsys, tmp_path):
+    options = ["--images", str(tmp_path), "--size", "48", "--fit", "pad", "--grey"]
+    options += ["--broken", "skip", "--backbone", "VGG16", "--weights", "imagenet", "--cut", "pool"]
+    assert main([*options, "--output", str(tmp_path)]) == 0
+    wanted = {
+        "dataset": tmp_path,  # a path, which is no name of a data set in any case
+        "num_labels": None,
+        "num_validation": None,
+        "image_size": 48,
+        "fit": "pad",
+        "channels": 1,
+        "broken": "skip",
+        "backbone": "VGG16",
+        "weights": "imagenet",
+        "layer": "pool",
+    }
+    assert wanted.items() <= calls[0].items()
+    assert "blog" not in capsys.readouterr().out  # which had other images
+    with pytest.raises(SystemExit):
+        main(["--images", "a", "--dataset", "b"])
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """A classifier of two classes and a folder of three pictures, one of them in a folder."""
+    (tmp_path / "new" / "=a, b").mkdir(parents=True)
+    for name in ("1.png", "2.png", "=a, b/3.png"):
+        keras.utils.save_img(tmp_path / "new" / name, np.zeros((20, 30, 3)), scale=False)
+    model = attach_head(two_conv_extractor((12, 12, 1)), 2)
+    save_classifier(model, tmp_path / "classifier.keras", ["cat", 'dog, "big"'])
+    return tmp_path
+
+
+def predict(folder, *options):
+    model = ["--model", str(folder / "classifier.keras"), str(folder / "new")]
+    return main(["predict", *model, "--output", str(folder / "said.csv"), *options])
+
+
+def test_predict_writes_a_table(classifier, capsys):
+    assert predict(classifier) == 0
+    assert "3 pictures, written to " in capsys.readouterr().out
+    table = pd.read_csv(classifier / "said.csv")
+    assert table.columns.tolist() == ["file", "class", "probability"]
+    assert table["file"].tolist() == ["1.png", "2.png", "=a, b/3.png"]
+    assert set(table["class"]) <= {"cat", 'dog, "big"'}
+    assert table["probability"].between(0.5, 1).all()
+
+
+def test_predict_lists_what_it_cannot_read_and_keeps_the_last_table(classifier, capsys):
+    (classifier / "said.csv").write_text("earlier")
+    for name in ("1.png", "2.png"):
+        (classifier / "new" / name).write_bytes(b"broken")
+    assert predict(classifier) == 2
+    first, *files = capsys.readouterr().err.splitlines()
+    assert first.startswith("rotnet_keras: 2 of 3 pictures cannot be read")
+    assert [file.split(": ")[0].rsplit("/", 1)[1] for file in files] == ["1.png", "2.png"]
+    assert (classifier / "said.csv").read_text() == "earlier"
+    with pytest.warns(UserWarning, match="2 of 3 pictures"):
+        assert predict(classifier, "--broken", "skip") == 0
+    assert len(pd.read_csv(classifier / "said.csv")) == 1
+
+
+def test_predict_without_a_classifier_or_pictures(classifier, capsys):
+    (classifier / "classifier.json").unlink()
+    assert predict(classifier) == 2
+    assert "needs the names of its classes" in capsys.readouterr().err
+    (classifier / "classifier.keras").write_bytes(b"torn")
+    assert predict(classifier) == 2
+    assert "cannot be loaded" in capsys.readouterr().err
 
 
 def test_several_seeds_get_folders_of_their_own(calls, tmp_path):
