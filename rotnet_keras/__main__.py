@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 
 # TensorFlow's start-up notes about CPU instructions and missing GPUs say nothing to a user; this
 # must be set before it is imported.
@@ -47,6 +48,7 @@ def main(arguments=None):
 
 def _run(job, arguments, options):
     """Do a job; what the user can mend becomes one line, not a trace."""
+    warnings.formatwarning = lambda message, *_, **__: f"rotnet_keras: {message}\n"
     try:
         job(options)
     except Exception as error:

@@ -39,6 +39,7 @@ from rotnet_keras.pictures import (
     square,
     stream_pictures,
 )
+from rotnet_keras.rotation import WINDOW_BYTES
 
 STAND_IN = "garments"
 SIZE = 64  # that images of many sizes are brought to, unless another is asked for
@@ -383,7 +384,7 @@ def stream_images(
         fit: how oblong images become square, as in `read_pictures`.
         channels: 3, or 1 for grey, of the pictures of a folder; None is 3.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`; to
-            find them, all are read once beforehand.
+            find them, all are read once beforehand. (Up to 64 MB of images are kept then.)
         split: of a named data set, as TFDS writes it, for example "train[:50%]".
         share: `(host, hosts)`: read this process's part alone, where several train together.
         seed: of the order of a folder's files.
@@ -421,8 +422,12 @@ def stream_images(
         raise ValueError("image_size must be given for a folder of pictures, got None")
     host, hosts = share
     files = np.random.default_rng(seed).permutation(list_pictures(folder))[host::hosts]
-    files = check_pictures(list(files), broken=broken)
-    return stream_pictures(files, image_size=image_size, fit=fit, channels=channels)
+    channels = 3 if channels is None else channels
+    form = {"image_size": image_size, "fit": fit, "channels": channels}
+    if len(files) * image_size**2 * channels <= WINDOW_BYTES:  # held in any case, to be shuffled
+        images, _ = read_pictures(list(files), broken=broken, **form)
+        return tf.data.Dataset.from_tensor_slices(images)
+    return stream_pictures(check_pictures(list(files), broken=broken), **form)
 
 
 def _stream_tfds(name, split, data_dir, image_size, fit, share):

@@ -257,7 +257,9 @@ def _decode(name):
     file = os.fsdecode(name)
     try:
         return _read(file), b""
-    except (PIL.UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+    except PIL.UnidentifiedImageError:
+        reason = "no picture, or in a format that is not known"
+    except (Image.DecompressionBombError, OSError) as error:
         reason = str(error)
     except Exception as error:  # a damaged file may raise anything from within Pillow
         reason = f"{type(error).__name__}: {error}"
@@ -280,7 +282,7 @@ def _answer(files, reasons, broken):
     """Which files could be read; an error or a warning lists the others."""
     if reasons:
         number = f"{len(reasons):,} of {len(files):,} pictures cannot be read"
-        lines = "".join(f"\n  {_shown(file)}: {why}" for file, why in reasons.items())
+        lines = "".join(f"\n  {_shown(file)}: {why}" for file, why in sorted(reasons.items()))
         if broken == "raise" or len(reasons) == len(files):
             raise DatasetError(
                 f'{number}; mend or remove them, or leave them out with broken="skip" '

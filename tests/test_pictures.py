@@ -186,8 +186,20 @@ def test_broken_files_are_listed_in_one_error(folder):
             read()
         lines = str(error.value).splitlines()
         assert lines[0].startswith("6 of 66 pictures cannot be read")
-        assert sorted(line.split(": ")[0].strip() for line in lines[1:]) == sorted(map(str, broken))
+        assert [line.split(": ")[0].strip() for line in lines[1:]] == sorted(map(str, broken))
         assert "Traceback" not in str(error.value)
+
+
+def test_many_pictures_are_read_again_in_each_pass(folder, monkeypatch):
+    """Few are kept in memory; both ways give the same images in the same order."""
+    few = list(stream(folder).as_numpy_iterator())
+    monkeypatch.setattr("rotnet_keras.datasets.WINDOW_BYTES", 1000)
+    streamed = stream(folder)
+    for _ in range(2):
+        np.testing.assert_array_equal(few, list(streamed.as_numpy_iterator()))
+    grey = list(stream(folder, channels=1).as_numpy_iterator())
+    monkeypatch.undo()
+    np.testing.assert_array_equal(grey, list(stream(folder, channels=1).as_numpy_iterator()))
 
 
 def stream(folder, **options):
@@ -215,7 +227,7 @@ def test_nothing_but_broken_files_cannot_be_skipped(tmp_path):
 def test_formats_that_cannot_be_read_are_not_passed_over(tmp_path):
     save(tmp_path / "a.png", in_one_colour(RED))
     (tmp_path / "b.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 50)
-    with pytest.raises(DatasetError, match=r"b\.HEIC: cannot identify"):
+    with pytest.raises(DatasetError, match=r"b\.HEIC: no picture, or in a format"):
         stream(tmp_path)
 
 
