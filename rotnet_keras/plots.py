@@ -401,7 +401,7 @@ def picture(path, title):
     try:
         yield
         figure = plt.gcf()
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)  # a folder may have "$" in its name
         with replace_with(path) as beside:
             figure.savefig(beside, dpi=120, bbox_inches="tight")
     finally:

@@ -10,7 +10,6 @@ import os
 import pathlib
 import time
 import warnings
-import zipfile
 
 import keras
 import numpy as np
@@ -28,7 +27,7 @@ from rotnet_keras._checks import (
     check_table,
     got,
 )
-from rotnet_keras._files import make_folder, replace_text, save_model
+from rotnet_keras._files import load_model, make_folder, replace_text, save_model
 from rotnet_keras.arms import ARMS
 from rotnet_keras.datasets import load_splits
 from rotnet_keras.evaluation import accuracy, ci95, rotation_accuracy
@@ -287,8 +286,8 @@ def _pretrained(splits, run, rotations, folder):
         replace_text(facts, json.dumps(known | {"num_unlabelled": len(images)}) + "\n")
     checkpoint.unlink(missing_ok=True)
     try:
-        return keras.models.load_model(path), json.loads(facts.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        return load_model(path), json.loads(facts.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} or {facts.name} cannot be read ({error}): delete both to pretrain again"
         ) from error

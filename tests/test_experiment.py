@@ -117,7 +117,7 @@ def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
     images = np.random.default_rng(0).integers(0, 60, (120, 12, 12, 1), "uint8")
     images[labels == 1] += 150
     names = ["$dark", "_bright <b>"]  # no formula, no gap in a legend, no markup
-    splits = make_splits(images, labels, unlabelled=images, class_names=names, name="own")
+    splits = make_splits(images, labels, unlabelled=images, class_names=names, name="$own^$")
     pixels = keras.Input((16, 16, 3))
     network = keras.Model(pixels, keras.layers.Conv2D(8, 3, name="maps")(pixels), name="net")
     results = run_experiment(
@@ -125,7 +125,7 @@ def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
     )
     given = {"given_frozen", "given_fine_tuned"}
     assert set(results["arms"]) == {*ARMS, *given}
-    assert (results["backbone"], results["layer"], results["dataset"]) == ("net", "maps", "own")
+    assert (results["backbone"], results["layer"], results["dataset"]) == ("net", "maps", "$own^$")
     assert results["feature_dim"] == 8
     extractor = keras.models.load_model(tmp_path / "extractor.keras")
     start = network.get_layer("maps").kernel
