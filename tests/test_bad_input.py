@@ -14,7 +14,9 @@ import inspect
 import os
 import pathlib
 import re
+import tempfile
 import traceback
+import zipfile
 
 import keras
 import matplotlib.pyplot as plt
@@ -751,6 +753,98 @@ FUNCTIONS = {
     },
     "summarise": {"results": of(RUNS, [RUN])},
 }
+GIVEN = pathlib.Path(tempfile.mkdtemp())  # pictures in a folder for each class, and zipped
+for number, name in enumerate(["Bag", "Coat"]):
+    (GIVEN / "pictures" / name).mkdir(parents=True)
+    file = GIVEN / "pictures" / name / "one.png"
+    keras.utils.save_img(file, np.full((12, 12, 3), 90 * number), scale=False)
+with zipfile.ZipFile(GIVEN / "pictures.zip", "w") as archive:
+    archive.write(file, "one.png")
+rotnet_keras.save_classifier(CLASSIFIER, GIVEN / "net.keras", ["Bag", "Coat"])
+NO_FILES = Kind({"empty": [[], ()], "wrong kind": [None, 3, object(), [3], [None]]})
+CHANNELS = Kind(COUNT.rows) | {"out of range": [2, 4]}
+COUNTS = Kind(
+    {
+        **NO_ARRAY,
+        "wrong rank": [np.ones((2, 2), int)],
+        "wrong size": [np.ones((2, 2, 3), int)],
+        "wrong dtype": [np.ones((2, 2, 2)), np.ones((2, 2, 2), complex), np.ones((2, 2, 2), str)],
+        "zero or negative": [-np.ones((2, 2, 2), int)],
+        "NaN": [np.full((2, 2, 2), np.nan)],
+        "empty": [np.ones((0, 2, 2), int)],
+    }
+)
+READING = {"fit": of(NEEDED_NAME, "crop"), "broken": of(NEEDED_NAME, "raise")}
+COUNTED = {
+    "counts": of(COUNTS, np.ones((2, 2, 2), int)),
+    "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+    "rotations": of(ROTATIONS | {"wrong size": [(0, 1, 2)]}, (0, 1)),
+}
+BUILT = {
+    "image_shape": of(SHAPE, (12, 12, 1)),
+    "weights": of(Kind({"wrong kind": [3, object()]}), None),
+    "layer": of(optional(BLOCK).without("zero or negative", "out of range"), None),
+    "seed": of(SEED, 0),
+}
+FUNCTIONS |= {
+    "list_classes": {"folder": of(NEEDED_PATH, GIVEN / "pictures")},
+    "list_pictures": {"folder": of(NEEDED_PATH, GIVEN / "pictures")},
+    "load_classifier": {"path": of(NEEDED_PATH, GIVEN / "net.keras")},
+    "save_classifier": {
+        "model": of(WITH_LOGITS, CLASSIFIER),
+        "path": of(NEEDED_PATH, OUTPUT + ".keras"),
+        "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+        "fit": of(NEEDED_NAME, "crop"),
+    },
+    "predict_pictures": {
+        "model": of(WITH_LOGITS, CLASSIFIER),
+        "folder": of(NEEDED_PATH, GIVEN / "pictures"),
+        "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+        **READING,
+        "batch_size": of(NEEDED_COUNT, 4),
+    },
+    "read_pictures": {
+        "files": of(NO_FILES, [file]),
+        "image_size": of(NEEDED_COUNT, 12),
+        "channels": of(CHANNELS, 1),
+        **READING,
+    },
+    "unpack_zip": {
+        "path": of(NEEDED_PATH, GIVEN / "pictures.zip"),
+        "folder": of(NEEDED_PATH, OUTPUT),
+    },
+    "make_splits": {
+        "images": of(PICTURES, np.tile(IMAGES, (10, 1, 1, 1))),
+        "labels": of(NAMED.without("wrong rank") | BELOW, np.tile(LABELS, 10)),
+        "unlabelled": of(optional(FITTING), IMAGES),
+        "test": of(PAIR, (IMAGES, LABELS)),
+        "class_names": of(CLASS_NAMES.without("wrong kind"), ["Bag", "Coat"]),
+        "name": of(DATA_NAME | {"wrong kind": [None]}, "mine"),
+        "num_labels": of(COUNT, 20),
+        "num_validation": of(COUNT, 20),
+        "seed": of(SEED, 0),
+    },
+    "rotation_confusion": {
+        "model": of(WITH_LOGITS | {"classes": [ONE_CLASS]}, CLASSIFIER),
+        "images": of(FITTING | OBLONG, IMAGES),
+        "labels": of(NAMED | BELOW, LABELS),
+        "num_classes": of(COUNT | {"classes": [1]}, 2),
+        "rotations": of(ROTATIONS, (0, 1)),
+        "batch_size": of(NEEDED_COUNT, 4),
+    },
+    "rotation_errors": COUNTED,
+    "plot_rotation_confusion": {**COUNTED, "axes": of(AXES, None)},
+    "make_extractor": {"backbone": of(NEEDED_NAME, "two_conv"), **BUILT},
+    "backbone_extractor": {
+        "backbone": of(FUNCTIONAL, EXTRACTOR),
+        **BUILT,
+        "preprocess": of(FUNCTION, None),
+        "input_size": of(COUNT, None),
+    },
+}
+for name in ("load_splits", "stream_images"):
+    FUNCTIONS[name] |= READING | {"channels": of(CHANNELS, None)}
+FUNCTIONS["fit_classifier"]["checkpoint"] = FUNCTIONS["pretrain"]["checkpoint"]
 WHOLE_DATA_SETS = {"load_splits", "stream_images", "run_study", "run_experiment"}
 
 
