@@ -780,10 +780,11 @@ COUNTED = {
     "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
     "rotations": of(ROTATIONS | {"wrong size": [(0, 1, 2)]}, (0, 1)),
 }
+OF_OTHER_CHANNELS = {"wrong size": [(12, 12), (12, 12, 1, 1), (12, 12, 2), (12, 12, 4), ()]}
 BUILT = {
     "image_shape": of(SHAPE, (12, 12, 1)),
-    "weights": of(Kind({"wrong kind": [3, object()]}), None),
-    "layer": of(optional(BLOCK).without("zero or negative", "out of range"), None),
+    "weights": of(optional(NAME) | {"unknown name": ["imagenet", "none.weights.h5"]}, None),
+    "layer": of(optional(NAME), None),
     "seed": of(SEED, 0),
 }
 FUNCTIONS |= {
@@ -804,7 +805,7 @@ FUNCTIONS |= {
         "batch_size": of(NEEDED_COUNT, 4),
     },
     "read_pictures": {
-        "files": of(NO_FILES, [file]),
+        "files": of(NO_FILES, [GIVEN / "pictures" / "Bag" / "one.png"]),
         "image_size": of(NEEDED_COUNT, 12),
         "channels": of(CHANNELS, 1),
         **READING,
@@ -814,30 +815,34 @@ FUNCTIONS |= {
         "folder": of(NEEDED_PATH, OUTPUT),
     },
     "make_splits": {
-        "images": of(PICTURES, np.tile(IMAGES, (10, 1, 1, 1))),
-        "labels": of(NAMED.without("wrong rank") | BELOW, np.tile(LABELS, 10)),
+        "images": of(SQUARE_ARRAYS, IMAGES),
+        "labels": of(EVERY_CLASS, LABELS),
         "unlabelled": of(optional(FITTING), IMAGES),
-        "test": of(PAIR, (IMAGES, LABELS)),
-        "class_names": of(CLASS_NAMES.without("wrong kind"), ["Bag", "Coat"]),
+        "test": of(optional(PAIR) | {"wrong size": [(IMAGES[:, :8], LABELS)]}, (IMAGES, LABELS)),
+        "class_names": of(optional(CLASS_NAMES), ["Bag", "Coat"]),
         "name": of(DATA_NAME | {"wrong kind": [None]}, "mine"),
-        "num_labels": of(COUNT, 20),
-        "num_validation": of(COUNT, 20),
+        "num_labels": of(COUNT | {"out of range": [1, 5, 60]}, 2),
+        "num_validation": of(COUNT | {"out of range": [1, 5, 60]}, 2),
         "seed": of(SEED, 0),
     },
     "rotation_confusion": {
         "model": of(WITH_LOGITS | {"classes": [ONE_CLASS]}, CLASSIFIER),
         "images": of(FITTING | OBLONG, IMAGES),
-        "labels": of(NAMED | BELOW, LABELS),
+        "labels": of(WITHIN, LABELS),
         "num_classes": of(COUNT | {"classes": [1]}, 2),
-        "rotations": of(ROTATIONS, (0, 1)),
+        "rotations": of(ROTATIONS | {"wrong size": [(0, 1, 2)]}, (0, 1)),
         "batch_size": of(NEEDED_COUNT, 4),
     },
     "rotation_errors": COUNTED,
-    "plot_rotation_confusion": {**COUNTED, "axes": of(AXES, None)},
+    "plot_rotation_confusion": {
+        **COUNTED,
+        "axes": of(AXES | {"wrong size": [[], [None], [None] * 3, [[None] * 2]]}, None),
+    },
     "make_extractor": {"backbone": of(NEEDED_NAME, "two_conv"), **BUILT},
     "backbone_extractor": {
-        "backbone": of(FUNCTIONAL, EXTRACTOR),
+        "backbone": of(FUNCTIONAL | NAME.rows, EXTRACTOR),
         **BUILT,
+        "image_shape": of(SHAPE.without("wrong size") | OF_OTHER_CHANNELS, (12, 12, 1)),
         "preprocess": of(FUNCTION, None),
         "input_size": of(COUNT, None),
     },
@@ -845,15 +850,16 @@ FUNCTIONS |= {
 for name in ("load_splits", "stream_images"):
     FUNCTIONS[name] |= READING | {"channels": of(CHANNELS, None)}
 FUNCTIONS["fit_classifier"]["checkpoint"] = FUNCTIONS["pretrain"]["checkpoint"]
+FUNCTIONS["run_pretraining"] |= READING
 WHOLE_DATA_SETS = {"load_splits", "stream_images", "run_study", "run_experiment"}
 
 
 def call(function, folder, /, **changed):
     """Call a public function with what the table says, but for the arguments that are named."""
     arguments = {name: value for name, (value, _) in FUNCTIONS[function].items()} | changed
-    for name in ("output", "path"):
-        if isinstance(arguments.get(name), str) and arguments[name] == OUTPUT:
-            arguments[name] = folder / "output"
+    for name, value in arguments.items():
+        if isinstance(value, str) and value.startswith(OUTPUT):
+            arguments[name] = folder / value
     return getattr(rotnet_keras, function)(**arguments)
 
 
