@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import pathlib
 import sys
+import textwrap
 
 import keras
 
-from rotnet_keras._checks import check_count
+from rotnet_keras._checks import check_count, check_function, check_seed, got
 from rotnet_keras._files import load_model
 from rotnet_keras.models import NETWORKS, copy_model, reinitialise
 from rotnet_keras.pictures import DatasetError
@@ -42,8 +44,8 @@ def make_extractor(backbone, image_shape, *, weights=None, layer=None, seed=0):
     if not isinstance(backbone, str) or backbone not in NETWORKS:
         return backbone_extractor(backbone, image_shape, weights=weights, layer=layer, seed=seed)
     if weights is not None:
-        raise ValueError(f"weights must be None for the network {backbone!r}, got {weights!r}")
-    extractor = NETWORKS[backbone](tuple(image_shape), seed)
+        raise ValueError(f"weights must be None for the network {backbone!r}, got {got(weights)}")
+    extractor = NETWORKS[backbone](image_shape, seed)
     if layer is None:
         return extractor
     return backbone_extractor(extractor, image_shape, layer=layer)
@@ -90,6 +92,8 @@ def backbone_extractor(
     Reference: https://keras.io/api/applications
     """
     shape = _check_shape(image_shape)
+    check_function("preprocess", preprocess)
+    check_seed(seed)
     if input_size is not None:
         check_count("input_size", input_size)
     if isinstance(backbone, str) and backbone in APPLICATIONS:
@@ -101,7 +105,7 @@ def backbone_extractor(
             _load_weights(network, weights)
     images = keras.Input(shape, name="images")
     x = _as_wanted(images, network.input_shape, input_size)
-    x = x if preprocess is None else preprocess(x)
+    x = x if preprocess is None else _preprocessed(x, preprocess)
     extractor = _cut_flat(network, images, x, layer)
     random = isinstance(backbone, str) and backbone in APPLICATIONS and weights is None
     return reinitialise(extractor, seed=seed) if random else extractor
@@ -116,11 +120,11 @@ def _application(name, size, weights):
     except Exception as error:  # Keras raises a bare Exception where a download fails
         if downloaded is None:
             raise ValueError(
-                f"backbone {name} cannot be built for {size} pixels: {error}"
+                f"backbone {name} cannot be built for {size} pixels: {_short(error)}"
             ) from error
         raise DatasetError(
-            f"weights 'imagenet' of {name} cannot be had: {error}. Connect to the network and try "
-            "again, or give a .weights.h5 file of the network without its top"
+            f"weights 'imagenet' of {name} cannot be had: {_short(error)}. Connect to the network "
+            "and try again, or give a .weights.h5 file of the network without its top"
         ) from error
     if weights not in (None, "imagenet"):
         _load_weights(network, weights)
@@ -134,7 +138,8 @@ def _own_network(backbone):
     if not functional or len(backbone.inputs) != 1 or len(backbone.inputs[0].shape) != 4:
         raise ValueError(
             "backbone must be a functional keras.Model with one input of images, a .keras file of "
-            f"one, one of {', '.join(NETWORKS)}, or of {', '.join(APPLICATIONS)}; got {backbone!r}"
+            f"one, one of {', '.join(NETWORKS)}, or of the {len(APPLICATIONS)} networks of "
+            f"keras.applications, such as {_near(backbone, APPLICATIONS)}; got {got(backbone)}"
         )
     return copy_model(backbone)
 
@@ -143,12 +148,13 @@ def _load_weights(network, weights):
     path = pathlib.Path(weights) if isinstance(weights, (str, os.PathLike)) else None
     if path is None or not path.is_file() or not path.name.endswith(".weights.h5"):
         raise ValueError(
-            f"weights must be None, 'imagenet' or a file that ends in .weights.h5, got {weights!r}"
+            "weights must be None, 'imagenet' or a file that ends in .weights.h5, for a model or "
+            f"file of one not 'imagenet', got {got(weights)}"
         )
     try:
         network.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"weights {path} do not fit {network.name}: {error}") from error
+        raise ValueError(f"weights {path} do not fit {network.name}: {_short(error)}") from error
 
 
 def _as_wanted(images, wanted, input_size):
@@ -167,18 +173,40 @@ def _as_wanted(images, wanted, input_size):
     return x
 
 
+def _preprocessed(x, preprocess):
+    try:
+        y = preprocess(x)
+    except Exception as error:  # whatever a function of somebody else's raises
+        raise ValueError(
+            f"preprocess must be made of Keras's layers and operations, got {preprocess!r}, which "
+            f"raises {_short(error)}"
+        ) from error
+    if not keras.backend.is_keras_tensor(y):
+        raise ValueError(f"preprocess must give images again, one output, got {got(y)}")
+    return y
+
+
 def _cut_flat(network, images, x, layer):
     """The network's layers up to one of them, on `x` made from images, and not nested in it."""
     names = [part.name for part in network.layers]
-    if layer is not None and layer not in names:
-        raise ValueError(f"layer must be the name of one of the layers {names}, got {layer!r}")
+    if layer is not None and (not isinstance(layer, str) or layer not in names):
+        raise ValueError(
+            f"layer must be the name of one of the layers of {network.name}, {len(names)} in all, "
+            f"such as {_near(layer, names)}; got {got(layer)}"
+        )
     for part in network._flatten_layers():
         if isinstance(part, keras.layers.BatchNormalization):
             part.momentum = min(part.momentum, 0.99)
     end = network.outputs[0] if layer is None else network.get_layer(layer).output
     lower = keras.Model(network.inputs[0], end)
     # What clone_model does, too; called on x, a model would become one nested layer without names.
-    features = lower._run_through_graph(x, operation_fn=lambda operation: operation)
+    try:
+        features = lower._run_through_graph(x, operation_fn=lambda operation: operation)
+    except ValueError as error:
+        raise ValueError(
+            f"image_shape, input_size and preprocess must lead to what {network.name} can be built "
+            f"for, got {x.shape[1:]}: {_short(error)}"
+        ) from error
     if len(features.shape) > 2:
         features = keras.layers.GlobalAveragePooling2D(name="features")(features)
     extractor = keras.Model(images, features, name=network.name)
@@ -192,6 +220,17 @@ def _check_shape(image_shape):
     if len(shape) != 3 or shape[2] not in (1, 3):
         raise ValueError(
             "image_shape must be (height, width, channels) with 1 or 3 channels, got "
-            f"{image_shape!r}"
+            f"{got(image_shape)}"
         )
     return shape
+
+
+def _near(name, known):
+    """Three of the names: the most alike, else the last ones."""
+    near = difflib.get_close_matches(name, known, n=3) if isinstance(name, str) else []
+    return ", ".join(near or known[-3:])
+
+
+def _short(error):
+    """An error in a few lines; Keras may list all layers of a network."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 400)

@@ -28,6 +28,7 @@ from rotnet_keras._checks import (
     check_seed,
     check_share,
     check_source,
+    got,
 )
 from rotnet_keras.pictures import (
     DatasetError,
@@ -39,7 +40,7 @@ from rotnet_keras.pictures import (
     square,
     stream_pictures,
 )
-from rotnet_keras.rotation import WINDOW_BYTES
+from rotnet_keras.rotation import WINDOW_BYTES, check_upright
 
 STAND_IN = "garments"
 SIZE = 64  # that images of many sizes are brought to, unless another is asked for
@@ -222,19 +223,33 @@ def make_splits(
     given = {"num_labels": num_labels, "num_validation": num_validation}
     check_counts(**{argument: value for argument, value in given.items() if value is not None})
     check_seed(seed)
-    train = _examples("images", images, labels)
+    check_source("name", name)
+    if class_names is not None:
+        class_names = check_list("class_names", class_names, "name")
+        if len(class_names) < 2:
+            raise ValueError(f"class_names must be two or more, got {got(class_names)}")
+    images, labels = _examples("images", images, labels)
+    check_upright(images)
+    images, labels, num_classes = check_every_class(
+        images, labels, None if class_names is None else len(class_names)
+    )
+    train = Examples(images, labels.astype("int32"))
     unlabelled = None if unlabelled is None else _stacked("unlabelled", unlabelled)
-    names = range(max(int(train.labels.max()) + 1, 2)) if class_names is None else class_names
-    names = [str(name) for name in check_list("class_names", names, "names")]
-    *_, num_classes = check_every_class(*train, len(names))
+    names = [str(name) for name in class_names or range(num_classes)]
     if test is None:
         train, test = _take(train, max(len(train.labels) // 6, num_classes), seed=0)
     else:
-        test = _examples("test", *(test if isinstance(test, tuple) else (test, None)))
+        pair = (test, None) if isinstance(test, tf.data.Dataset) else test
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ValueError(
+                f"test must be (images, labels), or a dataset of such pairs, got {got(test)}"
+            )
+        test = _examples("test", *pair)
     _check_alike(train, unlabelled, test, num_classes)
     if num_validation is None:
         num_validation = max(len(train.labels) // 6, num_classes)
     parts = _divide(train, unlabelled, num_labels, num_validation, num_classes, seed)
+    test = Examples(test.images, test.labels.astype("int32"))
     return Splits(str(name), tuple(names), *parts, test)
 
 
@@ -275,17 +290,21 @@ def _check_alike(train, unlabelled, test, num_classes):
 
 def _examples(argument, images, labels):
     """Check labelled images of whatever form, and bring them into arrays."""
+    whose = "test " if argument == "test" else ""
     if isinstance(images, tf.data.Dataset):
+        if labels is not None:
+            raise ValueError(
+                f"{whose}labels must be None for a dataset, which holds them, got {got(labels)}"
+            )
         if not isinstance(images.element_spec, tuple) or len(images.element_spec) != 2:
             raise ValueError(
                 f"{argument} must be a dataset of pairs (image, label), got {images.element_spec}"
             )
-        pairs = list(images.as_numpy_iterator())
+        pairs = _listed(argument, images)
         if not pairs:
             raise ValueError(f"{argument} must hold at least one image, got none")
-        images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
-    images, labels = check_examples(images, labels, whose="test " if argument == "test" else "")
-    return Examples(images, labels.astype("int32"))
+        images, labels = map(list, zip(*pairs, strict=True))
+    return Examples(*check_examples(images, labels, whose=whose))
 
 
 def _stacked(argument, images):
@@ -294,8 +313,14 @@ def _stacked(argument, images):
             raise ValueError(
                 f"{argument} must be a dataset of single images, got {images.element_spec}"
             )
-        images = np.array(list(images.as_numpy_iterator()))
+        images = _listed(argument, images)
     return check_images(images, argument)
+
+
+def _listed(argument, dataset):
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(f"{argument} must be a dataset that ends, got one that goes on for ever")
+    return list(dataset.as_numpy_iterator())
 
 
 def _take(examples, count, *, seed):
@@ -505,10 +530,10 @@ def _stratified(indices, labels, count, seed):
             indices, test_size=count, stratify=labels[indices], random_state=seed
         )
     except ValueError as error:
-        rarest = np.bincount(labels).argmin()
+        classes, counts = np.unique(labels, return_counts=True)
         raise ValueError(
-            f"labels must hold each class several times to be divided, class {rarest} is too "
-            f"rare with {np.sum(labels == rarest)} images: {error}"
+            "labels must hold each class several times to be divided, class "
+            f"{classes[counts.argmin()]} is too rare, got {counts.min()} images of it: {error}"
         ) from error
 
 

@@ -21,6 +21,7 @@ from rotnet_keras._checks import (
     got,
 )
 from rotnet_keras.rotation import ROTATIONS, check_rotations, check_upright, rotation_dataset
+from rotnet_keras.training import count_classes
 
 
 def extract_features(extractor, images, *, batch_size=1000):
@@ -61,7 +62,7 @@ def predict_classes(model, images, *, batch_size=1000):
         >>> predict_classes(model, np.zeros((5, 28, 28, 1), "uint8")).shape
         (5,)
     """
-    _check_classifier(model)
+    check_classifier(model)
     return extract_features(model, images, batch_size=batch_size).argmax(axis=1)
 
 
@@ -110,7 +111,7 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
         0.25
     """
     rotations = check_rotations(rotations)
-    _check_classifier(model, least=len(rotations))
+    check_classifier(model, least=len(rotations))
     check_fits(check_upright(images).shape[1:], model)
     dataset = rotation_dataset(images, batch_size=batch_size, rotations=rotations, shuffle=False)
     right = [_outputs(model, x).argmax(axis=1) == y for x, y in dataset.as_numpy_iterator()]
@@ -156,7 +157,7 @@ def rotation_confusion(
             f"model must give a logit for each of the {len(rotations)} rotations, "
             f"got outputs of shape {model.output_shape}"
         )
-    num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    num_classes = count_classes(labels) if num_classes is None else num_classes
     check_count("num_classes", num_classes)
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
@@ -201,7 +202,7 @@ def rotation_errors(counts, class_names, *, rotations=ROTATIONS):
         class
         eight      10     0.825              0.3                0.05
     """
-    counts, rotations = _check_rotation_counts(counts, class_names, rotations)
+    counts, class_names, rotations = _check_rotation_counts(counts, class_names, rotations)
     rows = counts.sum(axis=2)
     right = counts.trace(axis1=1, axis2=2)
 
@@ -290,7 +291,8 @@ def ci95(values):
     return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
 
 
-def _check_classifier(model, *, least=1):
+def check_classifier(model, *, least=1):
+    """Raise unless a model puts out `(B, num_classes)`, where it says what."""
     check_model(model)
     shape = getattr(model, "output_shape", (None, least))  # a subclass of Model does not say
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < least:
@@ -301,14 +303,14 @@ def _check_classifier(model, *, least=1):
 
 
 def _check_classified(model, images, labels):
-    _check_classifier(model)
+    check_classifier(model)
     images, labels = check_examples(images, labels, model=model)
     check_outputs(labels, model)
     return images, labels
 
 
 def _check_rotation_counts(counts, class_names, rotations):
-    """Return counts as an array and rotations as a tuple, or raise where they do not fit."""
+    """Return counts as an array, names and rotations listed, or raise where they do not fit."""
     counts, rotations = check_array("counts", counts), check_rotations(rotations)
     class_names = check_list("class_names", class_names, "names, one for each class")
     shape = (len(class_names), len(rotations), len(rotations))
@@ -323,7 +325,7 @@ def _check_rotation_counts(counts, class_names, rotations):
         raise ValueError(
             f"class_names must be {len(counts)} names, one for each class of counts, got {shape[0]}"
         )
-    return counts, rotations
+    return counts, class_names, rotations
 
 
 def _shares(parts, wholes):

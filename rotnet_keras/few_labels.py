@@ -28,6 +28,8 @@ from rotnet_keras.rotation import check_upright
 from rotnet_keras.semi_supervised import self_train
 from rotnet_keras.training import pretrain
 
+WIDTHS = (32, 64, 128)  # of the blocks that are pretrained; each halves the images
+
 
 def fit_few_labels(
     images,
@@ -90,8 +92,11 @@ def fit_few_labels(
     if extractor is not None:
         check_functional(extractor, "extractor")
     images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
-    if extractor is None:
-        check_upright(images)
+    if extractor is None and min(check_upright(images).shape[1:3]) < 2 ** len(WIDTHS):
+        raise ValueError(
+            f"images must be of {2 ** len(WIDTHS)} pixels or more a side for the network that is "
+            f"pretrained without an extractor, got {images.shape}"
+        )
     everything = images
     if unlabelled is not None:  # the labelled ones first, where the graph looks for them
         unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
@@ -102,7 +107,7 @@ def fit_few_labels(
             )
         everything = np.concatenate([images, unlabelled])
     if extractor is None:
-        fresh = conv_blocks_extractor(everything.shape[1:], (32, 64, 128), seed=seed)
+        fresh = conv_blocks_extractor(everything.shape[1:], WIDTHS, seed=seed)
         settings = {"precision": precision, "seed": seed, "verbose": verbose}
         model, _ = pretrain_for_transfer(fresh, everything, epochs=pretrain_epochs, **settings)
         extractor = remove_head(model)

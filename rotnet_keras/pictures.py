@@ -113,7 +113,8 @@ def read_pictures(files, *, image_size, fit="crop", channels=None, broken="raise
         ((1, 16, 16, 1), [True])
     """
     check_reading(image_size, fit, channels, broken)
-    for file in check_list("files", files, "paths"):
+    files = check_list("files", files, "path")
+    for file in files:
         check_path("files", file)
     images = np.zeros((len(files), image_size, image_size, 3), "uint8")
     reasons = {}
@@ -228,8 +229,8 @@ def _unpack(path, folder):
             if size > shutil.disk_usage(folder.parent).free:
                 raise DatasetError(f"{path} holds {size / 1e9:.1f} GB, which the disk has not left")
             archive.extractall(folder)
-    except FileNotFoundError as error:
-        raise DatasetError(f"path must be a zip archive, there is no {path}") from error
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise DatasetError(f"path must be a zip archive, got {path}, which is no file") from error
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         if isinstance(error, DatasetError):
             raise

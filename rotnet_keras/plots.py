@@ -303,7 +303,7 @@ def plot_rotation_confusion(counts, class_names, *, rotations=ROTATIONS, axes=No
         The two axes, of the confusion and of the bars.
 
     Raises:
-        ValueError: as `rotation_errors`.
+        ValueError: as `rotation_errors`, or `axes` that are none.
 
     Example:
         >>> counts = np.array([[[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]]])
@@ -316,6 +316,8 @@ def plot_rotation_confusion(counts, class_names, *, rotations=ROTATIONS, axes=No
         size = (11, max(4.8, 1.5 + 0.42 * len(errors)))
         figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
         figure.get_layout_engine().set(wspace=0.08)
+    elif np.shape(axes) != (2,) or not all(map(_is_axes, axes)):
+        raise ValueError(f"axes must be two axes of matplotlib, or None, got {got(axes)}")
     together = np.sum(counts, axis=0)
     share = 100 * together / np.maximum(together.sum(axis=1, keepdims=True), 1)
     display = ConfusionMatrixDisplay(share, display_labels=[ROTATION_NAMES[k] for k in rotations])

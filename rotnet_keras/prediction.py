@@ -9,10 +9,22 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rotnet_keras._checks import check_choice, check_count, check_list, check_model, check_path
+from rotnet_keras._checks import (
+    check_choice,
+    check_count,
+    check_functional,
+    check_list,
+    check_path,
+)
 from rotnet_keras._files import load_model, replace_text, save_model
-from rotnet_keras.evaluation import extract_features
-from rotnet_keras.pictures import FITS, check_pictures, list_pictures, stream_pictures
+from rotnet_keras.evaluation import check_classifier, extract_features
+from rotnet_keras.pictures import (
+    FITS,
+    check_pictures,
+    check_reading,
+    list_pictures,
+    stream_pictures,
+)
 
 
 def save_classifier(model, path, class_names, *, fit="crop"):
@@ -36,7 +48,8 @@ def save_classifier(model, path, class_names, *, fit="crop"):
         >>> load_classifier(f"{folder}/classifier.keras")[1]
         {'class_names': ['cat', 'dog'], 'fit': 'crop'}
     """
-    check_model(model)
+    check_functional(model)
+    check_classifier(model)
     check_path("path", path)
     names = [str(name) for name in check_list("class_names", class_names, "names")]
     path = pathlib.Path(path)
@@ -62,6 +75,7 @@ def load_classifier(path):
     Raises:
         ValueError: files that are not there, damaged, or do not belong together.
     """
+    check_path("path", path)
     model, beside = load_model(path), pathlib.Path(path).with_suffix(".json")
     try:
         facts = json.loads(beside.read_text(encoding="utf-8"))
@@ -107,14 +121,14 @@ def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", 
         ['one.png']
     """
     check_count("batch_size", batch_size)
-    check_model(model)
+    check_classifier(model)
     size, channels = _square_input(model)
+    check_reading(size, fit, channels, broken)
     class_names = check_list("class_names", class_names, "names")
     if len(class_names) != model.output_shape[-1]:
         raise ValueError(
             f"class_names must be {model.output_shape[-1]}, one an output, got {len(class_names)}"
         )
-    folder = pathlib.Path(folder)
     files = check_pictures(list_pictures(folder), broken=broken)
     images = stream_pictures(files, image_size=size, fit=fit, channels=channels)
     batches = images.batch(batch_size).prefetch(1).as_numpy_iterator()

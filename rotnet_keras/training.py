@@ -59,6 +59,8 @@ from rotnet_keras.runtime import (
     whole_batches,
 )
 
+MOST_CLASSES = 100_000  # ImageNet-21k has 21,841; a head for a label of 10**12 fits no memory
+
 
 def pretrain(
     extractor,
@@ -391,7 +393,7 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
 def _attach_and_fit(extractor, images, labels, *, prepare, num_classes=None, seed=0, **settings):
     check_extractor(extractor)
     images, labels = check_examples(images, labels, model=extractor)
-    num_classes = max(int(labels.max()) + 1, 1) if num_classes is None else num_classes
+    num_classes = count_classes(labels) if num_classes is None else num_classes
     model = prepare(attach_head(extractor, num_classes, seed=seed))
     return fit_classifier(model, images, labels, seed=seed, **settings)
 
@@ -507,6 +509,16 @@ def _fresh_optimizer(optimizer):
         return known.__class__.from_config(known.get_config())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"optimizer must be one of Keras's, got {got(optimizer)}") from error
+
+
+def count_classes(labels):
+    """Number of classes that labels from 0 tell, or raise where one is hardly that of a class."""
+    if labels.max() >= MOST_CLASSES:
+        raise ValueError(
+            f"labels must lie in 0..{MOST_CLASSES - 1} where num_classes does not say how many "
+            f"there are, got {labels.min()}..{labels.max()}"
+        )
+    return max(int(labels.max()) + 1, 1)
 
 
 def count_images(images):

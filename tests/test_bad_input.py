@@ -14,7 +14,9 @@ import inspect
 import os
 import pathlib
 import re
+import tempfile
 import traceback
+import zipfile
 
 import keras
 import matplotlib.pyplot as plt
@@ -742,8 +744,9 @@ FUNCTIONS = {
     },
     "run_experiment": {
         "dataset": of(DATA_NAME, "garments"),
-        "num_labels": of(NEEDED_COUNT, 20),
+        "num_labels": of(COUNT, 20),
         **TO_LOAD,
+        "num_validation": of(COUNT, 20),
         "output": of(NEEDED_PATH, OUTPUT),
         "manual_dir": of(PATH, None),
         "quick": of(FLAG, True),
@@ -751,15 +754,121 @@ FUNCTIONS = {
     },
     "summarise": {"results": of(RUNS, [RUN])},
 }
+GIVEN = pathlib.Path(tempfile.mkdtemp())  # pictures in a folder for each class, and zipped
+for number, name in enumerate(["Bag", "Coat"]):
+    (GIVEN / "pictures" / name).mkdir(parents=True)
+    file = GIVEN / "pictures" / name / "one.png"
+    keras.utils.save_img(file, np.full((12, 12, 3), 90 * number), scale=False)
+with zipfile.ZipFile(GIVEN / "pictures.zip", "w") as archive:
+    archive.write(file, "one.png")
+rotnet_keras.save_classifier(CLASSIFIER, GIVEN / "net.keras", ["Bag", "Coat"])
+NO_FILES = Kind({"empty": [[], ()], "wrong kind": [None, 3, object(), [3], [None]]})
+NO_ARCHIVE = {"unknown name": [GIVEN / "none.zip", GIVEN / "pictures"]}
+CHANNELS = Kind(COUNT.rows) | {"out of range": [2, 4]}
+COUNTS = Kind(
+    {
+        **NO_ARRAY,
+        "wrong rank": [np.ones((2, 2), int)],
+        "wrong size": [np.ones((2, 2, 3), int)],
+        "wrong dtype": [np.ones((2, 2, 2)), np.ones((2, 2, 2), complex), np.ones((2, 2, 2), str)],
+        "zero or negative": [-np.ones((2, 2, 2), int)],
+        "NaN": [np.full((2, 2, 2), np.nan)],
+        "empty": [np.ones((0, 2, 2), int)],
+    }
+)
+READING = {"fit": of(NEEDED_NAME, "crop"), "broken": of(NEEDED_NAME, "raise")}
+COUNTED = {
+    "counts": of(COUNTS, np.ones((2, 2, 2), int)),
+    "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+    "rotations": of(ROTATIONS | {"wrong size": [(0, 1, 2)]}, (0, 1)),
+}
+OF_OTHER_CHANNELS = {"wrong size": [(12, 12), (12, 12, 1, 1), (12, 12, 2), (12, 12, 4), ()]}
+BUILT = {
+    "image_shape": of(SHAPE, (12, 12, 1)),
+    "weights": of(optional(NAME) | {"unknown name": ["imagenet", "none.weights.h5"]}, None),
+    "layer": of(optional(NAME), None),
+    "seed": of(SEED, 0),
+}
+FUNCTIONS |= {
+    "list_classes": {"folder": of(NEEDED_PATH, GIVEN / "pictures")},
+    "list_pictures": {"folder": of(NEEDED_PATH, GIVEN / "pictures")},
+    "load_classifier": {"path": of(NEEDED_PATH, GIVEN / "net.keras")},
+    "save_classifier": {
+        "model": of(WITH_LOGITS, CLASSIFIER),
+        "path": of(NEEDED_PATH, OUTPUT + ".keras"),
+        "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+        "fit": of(NEEDED_NAME, "crop"),
+    },
+    "predict_pictures": {
+        "model": of(WITH_LOGITS, CLASSIFIER),
+        "folder": of(NEEDED_PATH, GIVEN / "pictures"),
+        "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+        **READING,
+        "batch_size": of(NEEDED_COUNT, 4),
+    },
+    "read_pictures": {
+        "files": of(NO_FILES, [GIVEN / "pictures" / "Bag" / "one.png"]),
+        "image_size": of(NEEDED_COUNT, 12),
+        "channels": of(CHANNELS, 1),
+        **READING,
+    },
+    "unpack_zip": {
+        "path": of(NEEDED_PATH | NO_ARCHIVE, GIVEN / "pictures.zip"),
+        "folder": of(NEEDED_PATH, OUTPUT),
+    },
+    "make_splits": {
+        "images": of(SQUARE_ARRAYS, IMAGES),
+        "labels": of(EVERY_CLASS, LABELS),
+        "unlabelled": of(optional(FITTING), IMAGES),
+        "test": of(optional(PAIR) | {"wrong size": [(IMAGES[:, :8], LABELS)]}, (IMAGES, LABELS)),
+        "class_names": of(optional(CLASS_NAMES), ["Bag", "Coat"]),
+        "name": of(DATA_NAME | {"wrong kind": [None]}, "mine"),
+        "num_labels": of(COUNT | {"out of range": [1, 5, 60]}, 2),
+        "num_validation": of(COUNT | {"out of range": [1, 5, 60]}, 2),
+        "seed": of(SEED, 0),
+    },
+    "rotation_confusion": {
+        "model": of(WITH_LOGITS | {"classes": [ONE_CLASS]}, CLASSIFIER),
+        "images": of(FITTING | OBLONG, IMAGES),
+        "labels": of(WITHIN, LABELS),
+        "num_classes": of(COUNT | {"classes": [1]}, 2),
+        "rotations": of(ROTATIONS | {"wrong size": [(0, 1, 2)]}, (0, 1)),
+        "batch_size": of(NEEDED_COUNT, 4),
+    },
+    "rotation_errors": COUNTED,
+    "plot_rotation_confusion": {
+        **COUNTED,
+        "axes": of(AXES | {"wrong size": [[], [None], [None] * 3, [[None] * 2]]}, None),
+    },
+    "make_extractor": {"backbone": of(NEEDED_NAME, "two_conv"), **BUILT},
+    "backbone_extractor": {
+        "backbone": of(FUNCTIONAL | NAME.rows, EXTRACTOR),
+        **BUILT,
+        "image_shape": of(SHAPE.without("wrong size") | OF_OTHER_CHANNELS, (12, 12, 1)),
+        "preprocess": of(FUNCTION, None),
+        "input_size": of(COUNT, None),
+    },
+}
+for name in ("load_splits", "stream_images"):
+    FUNCTIONS[name] |= READING | {"channels": of(CHANNELS, None)}
+FUNCTIONS["fit_classifier"]["checkpoint"] = FUNCTIONS["pretrain"]["checkpoint"]
+# What these do with pictures and backbones, the functions that they hand it to look at.
+HANDED_ON = Kind({})
+HANDED = {"fit": of(HANDED_ON, "crop"), "broken": of(HANDED_ON, "raise")}
+FUNCTIONS["run_pretraining"] |= HANDED
+FUNCTIONS["run_experiment"] |= HANDED | {
+    name: of(HANDED_ON, None) for name in ("image_size", "channels", "weights", "layer")
+}
+FUNCTIONS["run_experiment"]["backbone"] = of(HANDED_ON, "two_conv")
 WHOLE_DATA_SETS = {"load_splits", "stream_images", "run_study", "run_experiment"}
 
 
 def call(function, folder, /, **changed):
     """Call a public function with what the table says, but for the arguments that are named."""
     arguments = {name: value for name, (value, _) in FUNCTIONS[function].items()} | changed
-    for name in ("output", "path"):
-        if isinstance(arguments.get(name), str) and arguments[name] == OUTPUT:
-            arguments[name] = folder / "output"
+    for name, value in arguments.items():
+        if isinstance(value, str) and value.startswith(OUTPUT):
+            arguments[name] = folder / value
     return getattr(rotnet_keras, function)(**arguments)
 
 
@@ -825,6 +934,8 @@ def test_drawn_input_is_refused(function, data, folder, count_case):
 
 def as_numbers(result):
     """What a function returned as arrays; that of a model is what it says about the images."""
+    if isinstance(result, rotnet_keras.Splits):
+        result = (result.unlabelled, *result.labelled, *result.validation, *result.test)
     parts = result if isinstance(result, tuple) else (result,)
     told = [
         rotnet_keras.extract_features(part, IMAGES) if hasattr(part, "output_shape") else part
@@ -885,6 +996,9 @@ ONE_LABELLED = ONE | {"labels": [0]}
         ("rotation_accuracy", ONE),
         ("accuracy", ONE_LABELLED),
         ("confusion", ONE_LABELLED),
+        ("rotation_confusion", ONE_LABELLED),
+        ("rotation_confusion", ONE_LABELLED | {"num_classes": None}),
+        ("predict_pictures", {"folder": GIVEN / "pictures" / "Bag"}),
         ("pretrain", ONE | {"validation_images": IMAGES[:1]}),
         ("pretrain", {"validation_images": IMAGES[:1]}),
         ("run_pretraining", ONE),
@@ -925,7 +1039,11 @@ def test_a_batch_may_be_larger_than_the_data(function, tmp_path, eagerly):
     assert call(function, tmp_path, batch_size=1000) is not None
 
 
-@pytest.mark.parametrize("function", ["extract_features", "predict_classes", "rotation_accuracy"])
+COUNT_IN_BATCHES = ["extract_features", "predict_classes", "rotation_accuracy"]
+COUNT_IN_BATCHES += ["rotation_confusion"]
+
+
+@pytest.mark.parametrize("function", COUNT_IN_BATCHES)
 def test_the_size_of_batches_changes_nothing(function, folder):
     large, small = (call(function, folder, batch_size=size) for size in (1000, 1))
     np.testing.assert_allclose(large, small, rtol=1e-5)
@@ -963,3 +1081,120 @@ def test_models_that_do_not_say_what_they_put_out(folder):
 def test_labels_below_0_where_the_classes_are_not_told(function, folder):
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.0, .* got -9\.\.-9"):
         call(function, folder, labels=LABELS * 0 - 9, num_classes=None)
+
+
+@pytest.mark.parametrize("function", ["train_head", "fine_tune", "train_from_scratch"])
+def test_labels_that_are_no_classes_ask_for_no_huge_head(function, folder):
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.99999 .* got 0\.\.10{12}"):
+        call(function, folder, labels=LABELS * 10**12, num_classes=None)
+
+
+def test_labels_that_are_no_classes_ask_for_no_huge_table(folder):
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.99999 .* got 0\.\.10{12}"):
+        call("rotation_confusion", folder, labels=LABELS * 10**12, num_classes=None)
+
+
+@pytest.mark.parametrize("highest", [10**12, 2**32])
+def test_labels_to_divide_do_not_wrap_around(highest, folder):
+    for names in (None, ["Bag", "Coat"]):
+        with pytest.raises(ValueError, match=r"labels must hold each of num_classes"):
+            call("make_splits", folder, labels=LABELS * highest + LABELS, class_names=names)
+    with pytest.raises(ValueError, match=r"test must have labels in 0\.\.1, got"):
+        call("make_splits", folder, test=(IMAGES, LABELS * highest))
+
+
+def test_images_too_small_to_pretrain_on(folder):
+    small = {"images": IMAGES[:, :7, :7], "unlabelled": IMAGES[:, :7, :7], "extractor": None}
+    with pytest.raises(ValueError, match=r"images must be of 8 pixels or more .*\(6, 7, 7, 1\)"):
+        call("fit_few_labels", folder, **small)
+
+
+def uneven():
+    """One image of 12 x 12 pixels, and one of 10 x 10."""
+    yield from ((image, 0) for image in (IMAGES[0], IMAGES[1, :10, :10]))
+
+
+UNEVEN = tf.data.Dataset.from_generator(
+    uneven, output_signature=(tf.TensorSpec((None, None, 1), "uint8"), tf.TensorSpec((), "int64"))
+)
+
+
+@pytest.mark.parametrize(
+    ("argument", "bad", "message"),
+    [
+        ("images", tf.data.Dataset.from_tensor_slices(IMAGES), "images must be a dataset of pairs"),
+        ("images", PAIRS_STREAM.take(0), "images must hold at least one image, got none"),
+        ("images", PAIRS_STREAM.repeat(), "images must be a dataset that ends, got"),
+        ("images", UNEVEN, "images must be an array of numbers, got"),
+        ("unlabelled", PAIRS_STREAM, "unlabelled must be a dataset of single images, got"),
+        ("unlabelled", UNEVEN.map(lambda image, label: image), "unlabelled must be an array of"),
+        ("unlabelled", UNEVEN.take(0).map(lambda image, label: image), "unlabelled must be .* got"),
+        ("test", tf.data.Dataset.from_tensor_slices(IMAGES), "test must be a dataset of pairs"),
+        ("test", PAIRS_STREAM.repeat(), "test must be a dataset that ends, got"),
+        ("test", UNEVEN, "test images must be an array of numbers, got"),
+    ],
+)
+def test_datasets_that_cannot_be_divided(argument, bad, message, folder):
+    with pytest.raises(ValueError, match=message) as refusal:
+        call("make_splits", folder, **{"images": PAIRS_STREAM, "labels": None, argument: bad})
+    assert traceback.extract_tb(refusal.tb)[-1].line.startswith("raise")
+    assert len(str(refusal.value)) < 1000
+
+
+def test_labels_beside_a_dataset_that_holds_them(folder):
+    with pytest.raises(ValueError, match=r"labels must be None for a dataset, .* got int64"):
+        call("make_splits", folder, images=PAIRS_STREAM)
+
+
+def test_the_fewest_images_that_can_be_divided(folder):
+    few = {"num_labels": None, "num_validation": None, "class_names": None, "unlabelled": IMAGES}
+    splits = call("make_splits", folder, **few, images=IMAGES[:4], labels=LABELS[:4])
+    assert [len(part.labels) for part in (splits.labelled, splits.validation)] == [2, 2]
+    assert (splits.class_names, splits.test.labels.dtype) == (("0", "1"), "int32")
+    with pytest.raises(ValueError, match=r"num_validation must lie in 2\.\.0, .* got 2"):
+        call("make_splits", folder, **few, images=IMAGES[:2], labels=LABELS[:2])
+    with pytest.raises(ValueError, match="labels must hold each class several times"):
+        rotnet_keras.make_splits(IMAGES[:2], LABELS[:2], unlabelled=IMAGES)
+
+
+def test_what_is_iterated_over_once_is_taken(folder):
+    frame = call("rotation_errors", folder, class_names=(name for name in ["Bag", "Coat"]))
+    assert frame.index.tolist() == ["Bag", "Coat"]
+    files = iter(rotnet_keras.list_pictures(GIVEN / "pictures"))
+    assert call("read_pictures", folder, files=files)[0].shape == (2, 12, 12, 1)
+
+
+def test_a_classifier_of_one_class(tmp_path):
+    rotnet_keras.save_classifier(ONE_CLASS, tmp_path / "one.keras", ["Bag"])
+    model, facts = rotnet_keras.load_classifier(tmp_path / "one.keras")
+    table = rotnet_keras.predict_pictures(model, GIVEN / "pictures", **facts)
+    assert table["class"].tolist() == ["Bag", "Bag"]
+    assert table["probability"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "preprocess", [np.linalg.inv, lambda images: None, lambda images: [images], lambda: 1]
+)
+def test_functions_that_are_no_preprocessing(preprocess, folder):
+    check_refusal("backbone_extractor", "preprocess", preprocess, folder)
+
+
+def test_a_network_that_cannot_work_at_another_size(folder):
+    images = keras.Input((12, 12, 1))
+    flat = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)))
+    assert call("backbone_extractor", folder, backbone=flat).output_shape == (None, 3)
+    with pytest.raises(ValueError, match=r"input_size .* got \(9, 9, 1\)") as refusal:
+        call("backbone_extractor", folder, backbone=flat, input_size=9)
+    assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+def test_messages_about_a_large_network_stay_short(tmp_path, folder):
+    EXTRACTOR.save_weights(tmp_path / "own.weights.h5")
+    large = {"backbone": "DenseNet201", "image_shape": (32, 32, 3)}
+    for argument, bad in (("layer", "conv5_block32_con"), ("weights", tmp_path / "own.weights.h5")):
+        with pytest.raises(ValueError, match=rf"{argument} .*") as refusal:
+            call("backbone_extractor", folder, **large, **{argument: bad})
+        assert len(str(refusal.value)) < 1000
+    with pytest.raises(ValueError, match=r"such as MobileNetV2, .* got 'MobilNetV2'"):
+        call("make_extractor", folder, backbone="MobilNetV2")
