@@ -533,7 +533,7 @@ def _stratified(indices, labels, count, seed):
         classes, counts = np.unique(labels, return_counts=True)
         raise ValueError(
             "labels must hold each class several times to be divided, class "
-            f"{classes[counts.argmin()]} is too rare, got {counts.min()} images of it: {error}"
+            f"{classes[counts.argmin()]} is too rare with {counts.min()} images: {error}"
         ) from error
 
 

@@ -148,14 +148,16 @@ def rotation_confusion(
     """
     check_model(model)
     check_count("batch_size", batch_size)
-    images, labels = check_examples(images, labels, model=model)
+    images, labels = check_examples(images, labels)
     rotations = check_rotations(rotations)
     if images.shape[1] != images.shape[2]:
         raise ValueError(f"images must be square, (N, S, S, C), got shape {images.shape}")
-    if model.output_shape[1:] != (len(rotations),):
+    check_fits(images.shape[1:], model)
+    outputs = getattr(model, "output_shape", None)  # a subclass of Model does not say
+    if outputs != (None, len(rotations)):
         raise ValueError(
             f"model must give a logit for each of the {len(rotations)} rotations, "
-            f"got outputs of shape {model.output_shape}"
+            f"got outputs of shape {outputs}"
         )
     num_classes = count_classes(labels) if num_classes is None else num_classes
     check_count("num_classes", num_classes)

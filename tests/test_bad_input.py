@@ -1074,7 +1074,8 @@ def test_models_that_do_not_say_what_they_put_out(folder):
     assert call("predict_classes", folder, model=OwnModel()).tolist() == [1] * 6
     assert call("accuracy", folder, model=OwnModel()) == 0.5
     check_refusal("confusion", "model", OwnModel(), folder)
-    check_refusal("copy_model", "model", OwnModel(), folder)
+    for function in ("copy_model", "rotation_confusion", "save_classifier", "predict_pictures"):
+        check_refusal(function, "model", OwnModel(), folder)
 
 
 @pytest.mark.parametrize("function", ["train_head", "fine_tune", "train_from_scratch"])
