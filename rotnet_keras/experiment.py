@@ -41,6 +41,7 @@ from rotnet_keras.evaluation import (
     umap_map,
 )
 from rotnet_keras.models import reinitialise, remove_head
+from rotnet_keras.pictures import check_reading
 from rotnet_keras.plots import (
     draw_model,
     picture,
@@ -135,6 +136,7 @@ def run_experiment(
     check_seed(seed)
     check_path("output", output)
     check_paths(data_dir=data_dir, manual_dir=manual_dir)
+    check_reading(1 if image_size is None else image_size, fit, channels, broken)
     output = make_folder(output)
     reading = {"image_size": image_size, "fit": fit, "channels": channels, "broken": broken}
     network = {"backbone": backbone, "weights": weights, "layer": layer}

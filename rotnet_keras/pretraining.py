@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from rotnet_keras._checks import (
     check_choice,
-    check_count,
     check_counts,
     check_path,
     check_paths,
@@ -23,6 +22,7 @@ from rotnet_keras._checks import (
 from rotnet_keras._files import make_folder, replace_text, save_model
 from rotnet_keras.datasets import load_splits, stream_images
 from rotnet_keras.models import NETWORKS, PRECISIONS, remove_head
+from rotnet_keras.pictures import check_reading
 from rotnet_keras.rotation import check_upright
 from rotnet_keras.runtime import alone, host_share
 from rotnet_keras.training import count_images, pretrain
@@ -88,8 +88,7 @@ def run_pretraining(
     if not isinstance(network, str) or network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {got(network)}")
     check_counts(epochs=epochs, batch_size=batch_size)
-    if image_size is not None:
-        check_count("image_size", image_size)
+    check_reading(1 if image_size is None else image_size, fit, None, broken)
     check_positive(learning_rate=learning_rate)
     check_choice("precision", precision, PRECISIONS)
     check_seed(seed)
@@ -97,7 +96,8 @@ def run_pretraining(
     check_paths(data_dir=data_dir)
     held_out = None
     if images is None:
-        splits = load_splits(dataset, seed=seed, data_dir=data_dir, image_size=image_size)
+        reading = {"image_size": image_size, "fit": fit, "broken": broken}
+        splits = load_splits(dataset, seed=seed, data_dir=data_dir, **reading)
         images, held_out = splits.unlabelled, splits.validation.images
     elif isinstance(images, (str, os.PathLike)):
         images = stream_images(

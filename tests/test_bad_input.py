@@ -852,13 +852,14 @@ FUNCTIONS |= {
 for name in ("load_splits", "stream_images"):
     FUNCTIONS[name] |= READING | {"channels": of(CHANNELS, None)}
 FUNCTIONS["fit_classifier"]["checkpoint"] = FUNCTIONS["pretrain"]["checkpoint"]
-# What these do with pictures and backbones, the functions that they hand it to look at.
-HANDED_ON = Kind({})
-HANDED = {"fit": of(HANDED_ON, "crop"), "broken": of(HANDED_ON, "raise")}
-FUNCTIONS["run_pretraining"] |= HANDED
-FUNCTIONS["run_experiment"] |= HANDED | {
-    name: of(HANDED_ON, None) for name in ("image_size", "channels", "weights", "layer")
+FUNCTIONS["run_pretraining"] |= READING
+FUNCTIONS["run_experiment"] |= READING | {
+    "image_size": of(COUNT, None),
+    "channels": of(CHANNELS, None),
 }
+# Built when the data is there: `make_extractor` looks at these.
+HANDED_ON = Kind({})
+FUNCTIONS["run_experiment"] |= {name: of(HANDED_ON, None) for name in ("weights", "layer")}
 FUNCTIONS["run_experiment"]["backbone"] = of(HANDED_ON, "two_conv")
 WHOLE_DATA_SETS = {"load_splits", "stream_images", "run_study", "run_experiment"}
 
