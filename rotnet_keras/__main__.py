@@ -118,9 +118,10 @@ def _predict(options):
     from rotnet_keras.runtime import prepare_runtime
 
     prepare_runtime()
-    from rotnet_keras._files import replace_with
+    from rotnet_keras._files import make_folder, replace_with
     from rotnet_keras.prediction import load_classifier, predict_pictures
 
+    make_folder(pathlib.Path(options.output).parent)  # said before the work, not after it
     model, facts = load_classifier(options.model)
     table = predict_pictures(model, options.folder, broken=options.broken, **facts)
     with replace_with(options.output) as beside:
@@ -139,7 +140,7 @@ def _pretrain(options):
 
     results = run_pretraining(
         options.dataset,
-        images=options.images,
+        images=_folder_or_name(options.images),
         image_size=options.size,
         fit=options.fit,
         broken=options.broken,
@@ -158,6 +159,11 @@ def _pretrain(options):
         print(f"Rotation accuracy {accuracy:.3f} in the last epoch", end="")
         print(f", {speed:,} images per second" if speed else "")
         print(f"Written to {options.output}")
+
+
+def _folder_or_name(source):
+    """A path, where the folder is there: a data set of that name is not asked for then."""
+    return pathlib.Path(source) if source is not None and os.path.isdir(source) else source
 
 
 def _watch(arguments, options):
@@ -274,6 +280,7 @@ def _run_seeds(options):
             layer=options.cut,
             seed=seed,
             output=output / f"seed_{seed}" if several else output,
+            skip_finished=several,
             data_dir=options.data_dir,
             manual_dir=options.manual_dir,
             quick=options.quick,
@@ -329,7 +336,8 @@ def _parser():
     add(
         "--weights",
         metavar="NAME",
-        help="'imagenet', or a .weights.h5 file of the backbone: adds arms that start from them",
+        help="'imagenet', or an .h5 file of the backbone's weights: adds arms that start from "
+        "them; so does a .keras file as backbone, which has its own",
     )
     add("--cut", metavar="LAYER", help="the backbone's layer to cut at (default: the last)")
     add("--seed", type=int, default=0, help="of everything random (default: 0)")
@@ -339,7 +347,7 @@ def _parser():
         default=1,
         metavar="N",
         help="repeat with N seeds from --seed on, each in a folder of its own, and give mean and "
-        "95%% interval (default: 1)",
+        "95%% interval; seeds that are finished there are not repeated (default: 1)",
     )
     add("--output", default="results", help="folder for the results (default: results)")
     add("--data-dir", metavar="DIR", help="where TFDS has, or shall put, prepared data")

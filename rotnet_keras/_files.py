@@ -64,6 +64,13 @@ def make_folder(path):
     return path
 
 
+def printable(name):
+    """A name as any terminal and picture can show it: no control characters, no stray bytes."""
+    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _sweep(path):
     """Remove the parts of a file that killed processes of this machine left."""
     for left in path.parent.glob(f".part*.{glob.escape(path.name)}*"):

@@ -12,7 +12,7 @@ import keras
 
 from rotnet_keras._checks import check_count, check_function, check_seed, got
 from rotnet_keras._files import load_model
-from rotnet_keras.models import NETWORKS, copy_model, reinitialise
+from rotnet_keras.models import HEAD, NETWORKS, copy_model, reinitialise
 from rotnet_keras.pictures import DatasetError
 
 SMALLEST = 75  # pixels; no network of keras.applications wants more
@@ -66,7 +66,7 @@ def backbone_extractor(
             or a functional `keras.Model` with one image input, which stays as it is.
         image_shape: `(height, width, channels)`, one or three channels.
         weights: None for random ones from `seed` (a model or file keeps its own); "imagenet", which
-            are downloaded once, for a name; or a `.weights.h5` file of the network, which for a
+            are downloaded once, for a name; or an `.h5` file of the network's weights, which for a
             name is without its top.
         layer: name of the layer to cut at; None for the last one.
         preprocess: function from pixels 0..255 to what the network wants, made of Keras's layers
@@ -107,8 +107,11 @@ def backbone_extractor(
     x = _as_wanted(images, network.input_shape, input_size)
     x = x if preprocess is None else _preprocessed(x, preprocess)
     extractor = _cut_flat(network, images, x, layer)
-    random = isinstance(backbone, str) and backbone in APPLICATIONS and weights is None
-    return reinitialise(extractor, seed=seed) if random else extractor
+    fresh = reinitialise(extractor, seed=seed)  # which gives Dropout and its like a seed, too
+    if isinstance(backbone, str) and backbone in APPLICATIONS and weights is None:
+        return fresh
+    fresh.set_weights(extractor.get_weights())
+    return copy_model(fresh)
 
 
 def _application(name, size, weights):
@@ -124,7 +127,7 @@ def _application(name, size, weights):
             ) from error
         raise DatasetError(
             f"weights 'imagenet' of {name} cannot be had: {_short(error)}. Connect to the network "
-            "and try again, or give a .weights.h5 file of the network without its top"
+            "and try again, or give the .h5 file of the network's weights without its top"
         ) from error
     if weights not in (None, "imagenet"):
         _load_weights(network, weights)
@@ -141,15 +144,22 @@ def _own_network(backbone):
             f"one, one of {', '.join(NETWORKS)}, or of the {len(APPLICATIONS)} networks of "
             f"keras.applications, such as {_near(backbone, APPLICATIONS)}; got {got(backbone)}"
         )
-    return copy_model(backbone)
+    if len(backbone.outputs) != 1:
+        raise ValueError(f"backbone must have one output, got {len(backbone.outputs)}")
+    try:
+        return copy_model(backbone)
+    except Exception as error:  # layers without a configuration, or with code, which is not run
+        raise ValueError(
+            f"backbone must be a model that Keras can copy: {_short(error)}"
+        ) from error
 
 
 def _load_weights(network, weights):
     path = pathlib.Path(weights) if isinstance(weights, (str, os.PathLike)) else None
-    if path is None or not path.is_file() or not path.name.endswith(".weights.h5"):
+    if path is None or not path.is_file() or path.suffix != ".h5":
         raise ValueError(
-            "weights must be None, 'imagenet' or a file that ends in .weights.h5, for a model or "
-            f"file of one not 'imagenet', got {got(weights)}"
+            "weights must be None, 'imagenet' or an .h5 file of weights, for a model or file of "
+            f"one not 'imagenet', got {got(weights)}"
         )
     try:
         network.load_weights(path)
@@ -198,6 +208,12 @@ def _cut_flat(network, images, x, layer):
         if isinstance(part, keras.layers.BatchNormalization):
             part.momentum = min(part.momentum, 0.99)
     end = network.outputs[0] if layer is None else network.get_layer(layer).output
+    if layer is None and HEAD in names:  # a classifier of this package
+        end = network.get_layer(HEAD).input
+    if len(end.shape) not in (2, 4):
+        raise ValueError(
+            f"layer must give maps or vectors, {layer or 'the last'} gives {end.shape}"
+        )
     lower = keras.Model(network.inputs[0], end)
     # What clone_model does, too; called on x, a model would become one nested layer without names.
     try:
@@ -209,8 +225,7 @@ def _cut_flat(network, images, x, layer):
         ) from error
     if len(features.shape) > 2:
         features = keras.layers.GlobalAveragePooling2D(name="features")(features)
-    extractor = keras.Model(images, features, name=network.name)
-    return copy_model(extractor)
+    return keras.Model(images, features, name=network.name)
 
 
 def _check_shape(image_shape):

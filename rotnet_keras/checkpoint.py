@@ -116,9 +116,9 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             with h5py.File(self.path) as file:
                 facts = json.loads(file.attrs[FACTS])
-        except (OSError, KeyError, ValueError) as error:
+            theirs = facts["settings"]
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise self._unreadable(error) from error
-        theirs = facts["settings"]
         if theirs != self.settings:
             names = theirs | self.settings
             other = {n: theirs.get(n) for n in names if theirs.get(n) != self.settings.get(n)}

@@ -43,6 +43,8 @@ from rotnet_keras.pictures import (
 from rotnet_keras.rotation import WINDOW_BYTES, check_upright
 
 STAND_IN = "garments"
+# Parts of a data set by other names than those that are asked for.
+NO_CLASSES = {"labeled", "unlabeled", "unlabelled", "train", "test", "validation", "val"}
 SIZE = 64  # that images of many sizes are brought to, unless another is asked for
 
 
@@ -116,8 +118,8 @@ def load_splits(
     - `unlabelled/` with pictures, in folders or not; `labelled/` with a folder for each class,
       named like it; and, if you like, `test/` with the same. All labels are used, unless
       `num_labels` says fewer.
-    - a folder for each class, and nothing else: then `num_labels` must be given, and the labels of
-      the other pictures are not looked at.
+    - a folder for each class, and nothing else: then `num_labels` must be given. All labels serve
+      to draw in proportion, and those of test and validation pictures to measure; no others.
 
     Args:
         name: any image classification data set of TensorFlow Datasets; "garments" for the drawn
@@ -262,7 +264,9 @@ def _divide(train, unlabelled, num_labels, num_validation, num_classes, seed):
                 f"num_validation must lie in {num_classes}..{len(train.labels) - num_classes}, so "
                 f"that each class can be learnt and watched, got {num_validation}"
             )
-        return unlabelled, *_take(train, num_validation, seed=seed)
+        labelled, validation = _take(train, num_validation, seed=seed)
+        _check_classes_left(train.labels, labelled.labels, "num_validation", num_validation)
+        return unlabelled, labelled, validation
     if num_labels is None:
         raise ValueError(
             "num_labels must be given where no images are without labels, got None; it may be up "
@@ -350,6 +354,12 @@ def _load_folder(folder, division, **reading):
     """`Splits` of a folder of pictures, in one of its two forms."""
     if not (folder / "labelled").is_dir():
         classes, unlabelled, test = list_classes(folder), [], {}
+        parts = [name for name in classes if name.lower() in NO_CLASSES]
+        if parts:
+            raise DatasetError(
+                f"{folder} must hold folders named labelled, unlabelled and, if you like, test, or "
+                f"a folder for each class, got {parts}, which are no names of classes"
+            )
     else:
         classes, unlabelled = (
             list_classes(folder / "labelled"),
@@ -514,13 +524,19 @@ def split_indices(labels, *, num_labels, num_validation, seed=0):
         )
     rest, validation = _stratified(np.arange(len(labels)), labels, num_validation, seed)
     unlabelled, labelled = _stratified(rest, labels, num_labels, seed)
-    missing = np.setdiff1d(labels, labels[labelled])
-    if len(missing):
-        raise ValueError(
-            f"num_labels must be large enough to hold each class in its proportion, got "
-            f"{num_labels}, which leaves out the rare classes {missing.tolist()}"
-        )
+    _check_classes_left(labels, labels[labelled], "num_labels", num_labels)
     return unlabelled, labelled, validation
+
+
+def _check_classes_left(labels, labelled, argument, value):
+    """Raise where a rare class has no labelled image to learn from."""
+    missing = np.setdiff1d(labels, labelled)
+    if len(missing):
+        size = "small" if argument == "num_validation" else "large"
+        raise ValueError(
+            f"{argument} must be {size} enough to leave each class labelled images, got {value}, "
+            f"which leaves out the rare classes {missing.tolist()}"
+        )
 
 
 def _stratified(indices, labels, count, seed):

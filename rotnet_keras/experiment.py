@@ -28,7 +28,7 @@ from rotnet_keras._checks import (
     check_source,
     got,
 )
-from rotnet_keras._files import make_folder, replace_text, save_model
+from rotnet_keras._files import make_folder, printable, replace_text, save_model
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.backbones import make_extractor
 from rotnet_keras.datasets import Splits, load_splits
@@ -61,6 +61,7 @@ ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_
 # From weights that somebody else trained, ImageNet's for instance: the usual alternative.
 GIVEN_ARMS = {"given_frozen": train_head, "given_fine_tuned": fine_tune}
 BUDGETS = ("short", "long")
+FEWEST_ON_A_MAP = 4  # test images
 ARM_NAMES = {
     "frozen": "frozen extractor,\nnew head",
     "scratch": "from scratch",
@@ -84,6 +85,7 @@ def run_experiment(
     layer=None,
     seed=0,
     output="results",
+    skip_finished=False,
     data_dir=None,
     manual_dir=None,
     quick=False,
@@ -110,6 +112,7 @@ def run_experiment(
         output: folder for the results; made if need be. Earlier results in it are replaced when the
             new ones are there. Until then what is finished lies in `unfinished` in it, from which
             the same call goes on.
+        skip_finished: return what the folder holds if a run like this one is finished there.
         data_dir: as in `load_splits`.
         manual_dir: as in `load_splits`.
         quick: a short look, with too little data and training for its numbers to mean much.
@@ -137,11 +140,14 @@ def run_experiment(
     check_path("output", output)
     check_paths(data_dir=data_dir, manual_dir=manual_dir)
     check_reading(1 if image_size is None else image_size, fit, channels, broken)
-    output = make_folder(output)
     reading = {"image_size": image_size, "fit": fit, "channels": channels, "broken": broken}
+    if isinstance(dataset, Splits):
+        _check_not_given(division | reading)
     network = {"backbone": backbone, "weights": weights, "layer": layer}
-    settings = _as_text(dataset=dataset, **reading, **network) | division
-    settings |= {"seed": seed, "quick": quick}
+    settings = _as_text(dataset=dataset, **reading, **network, **division, seed=seed, quick=quick)
+    output = make_folder(output)
+    if skip_finished and (finished := _finished(output / "results.json", settings)):
+        return finished
     unfinished, seconds = output / "unfinished", {}
     _check_same_run(unfinished, settings)
     with _stage("data", seconds, verbose):
@@ -171,9 +177,11 @@ def run_experiment(
             verbose=verbose,
         )
         extractor = remove_head(rotation_model)
+    points = None
     with _stage("map", seconds, verbose):
-        shown = slice(2_000 if quick else 10_000)
-        points = umap_map(extract_features(extractor, splits.test.images[shown]), seed=seed)
+        shown = splits.test.images[: 2_000 if quick else 10_000]
+        if len(shown) >= FEWEST_ON_A_MAP:
+            points = umap_map(extract_features(extractor, shown), seed=seed)
     with _stage("classifiers", seconds, verbose):
         options = {"seed": seed, "quick": quick, "verbose": verbose}
         runs = run_arms(extractor, splits, given=given, checkpoints=unfinished, **options)
@@ -189,7 +197,8 @@ def run_experiment(
         classifier = files / "classifier.keras"
         save_classifier(models["classifier"], classifier, splits.class_names, fit=splits.fit)
         _draw_pictures(files, splits, models, rotation_history, runs, points, quick)
-    results = settings | {"num_unlabelled": len(images), "skipped": list(splits.skipped)}
+    results = settings | {"asked": settings, "fit": splits.fit, "skipped": list(splits.skipped)}
+    results["num_unlabelled"] = len(images)
     results |= _figures(splits, models, runs) | {"seconds": seconds, "versions": _versions()}
     replace_text(files / "results.json", json.dumps(results, indent=2) + "\n")
     _put_in_place(files, output)
@@ -206,12 +215,32 @@ def _extractors(image_shape, *, backbone, weights, layer, seed):
 
 
 def _as_text(**settings):
-    """Settings as JSON keeps them: what is no text or number by its name."""
-    plain = (str, int, type(None))
-    return {
-        name: value if isinstance(value, plain) else str(getattr(value, "name", None) or value)
-        for name, value in settings.items()
-    }
+    """Settings as JSON keeps them: models and splits by their names, paths as text."""
+
+    def plain(value):
+        if isinstance(value, np.integer):
+            return int(value)
+        if isinstance(value, (Splits, keras.Model)):
+            return value.name
+        return value if isinstance(value, (str, int, type(None))) else str(value)
+
+    return {name: plain(value) for name, value in settings.items()}
+
+
+def _check_not_given(options):
+    """Raise where somebody asks for what ready `Splits` cannot follow any more."""
+    given = {n: v for n, v in options.items() if v not in (None, "crop", "raise")}
+    if given:
+        raise ValueError(f"dataset must be a name or a folder for {given}, got Splits")
+
+
+def _finished(path, settings):
+    """The results of a finished run like this one, or None."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        return results if results["asked"] == settings else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def budget_settings(budget, *, seed=0, quick=False):
@@ -290,6 +319,11 @@ def _check_same_run(unfinished, settings):
     """Raise unless what lies unfinished in the folder, if anything, is of a run like this one."""
     path = unfinished / "settings.json"
     if not path.exists():
+        if unfinished.exists() and any(unfinished.iterdir()):
+            raise ValueError(
+                f"output must not hold {unfinished}, a folder with other things in it, since what "
+                "is not finished is kept, and deleted, there"
+            )
         return
     try:
         theirs = json.loads(path.read_text(encoding="utf-8"))
@@ -307,7 +341,8 @@ def _check_same_run(unfinished, settings):
 
 def _put_in_place(files, output):
     """Put new files in the place of old ones; a full disk cannot break off renaming."""
-    for name in ("results.json", "model.png", "model.txt"):  # no old numbers beside new files
+    # No old numbers or names beside new files, nor a picture that is not drawn any more.
+    for name in ("results.json", "classifier.json", "model.png", "model.txt", "umap.png"):
         (output / name).unlink(missing_ok=True)
     last = files / "results.json"
     for file in [*(file for file in files.iterdir() if file != last), last]:
@@ -334,14 +369,16 @@ def _figures(splits, models, runs):
 
 
 def _draw_pictures(output, splits, models, rotation_history, runs, points, quick):
-    """Write the six pictures of a run; each title says what data it shows."""
-    data = "STAND-IN: drawn garments, no real data" if splits.stand_in else splits.name
+    """Write the pictures of a run; each title says what data it shows."""
+    data = "STAND-IN: drawn garments, no real data"
+    data = data if splits.stand_in else printable(splits.name)
     data += ", quick run" if quick else ""
     few = f"{len(splits.labelled.labels):,} labels"
     with picture(output / "rotations.png", f"The pretext task: how was it turned?\n{data}"):
         plot_rotations(splits.unlabelled[:4])
-    with picture(output / "umap.png", f"UMAP of rotation features, test images\n{data}"):
-        plot_map(points, splits.test.labels[: len(points)], splits.class_names)
+    if points is not None:
+        with picture(output / "umap.png", f"UMAP of rotation features, test images\n{data}"):
+            plot_map(points, splits.test.labels[: len(points)], splits.class_names)
     with picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
         plot_accuracies(_accuracies_beside_blog(runs, splits.name))
     with picture(output / "confusion.png", f"Fine-tuned on {few}, test images\n{data}"):
@@ -395,6 +432,11 @@ def summarise(results):
     results = check_list("results", results, "run")
     for run in results:
         _check_run(run)
+        if run["arms"].keys() != results[0]["arms"].keys():
+            raise ValueError(
+                f"results must be of runs with the same arms, got {list(results[0]['arms'])} and "
+                f"{list(run['arms'])}"
+            )
     figures = {"rotation": [run["rotation_accuracy"] for run in results]}
     arms = [arm for arm in ARM_NAMES if arm in results[0]["arms"]]
     for budget in BUDGETS:

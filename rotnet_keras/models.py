@@ -408,7 +408,7 @@ def copy_model(model):
     check_functional(model)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    return copy
+    return _finalised(copy)
 
 
 def cast_model(model, precision):
@@ -445,7 +445,7 @@ def cast_model(model, precision):
 
     copy = keras.models.clone_model(model, clone_function=cast, recursive=True)
     copy.set_weights(model.get_weights())
-    return copy
+    return _finalised(copy)
 
 
 def reinitialise(model, *, seed):
@@ -457,7 +457,8 @@ def reinitialise(model, *, seed):
             seed of its own derived from it.
 
     Returns:
-        A new, unfrozen `keras.Model` of the same architecture and layer names.
+        A new, unfrozen `keras.Model` of the same architecture and layer names. What a
+        `Normalization` layer was adapted to is data and not learnt: it stays.
 
     Raises:
         ValueError: `model` is no functional model with one input, or `seed` is none.
@@ -481,7 +482,19 @@ def reinitialise(model, *, seed):
                 part["seed"] = int(next(seeds))
         return layer.__class__.from_config(config)
 
-    return unfreeze(keras.models.clone_model(model, clone_function=fresh, recursive=True))
+    clone = keras.models.clone_model(model, clone_function=fresh, recursive=True)
+    for old, new in zip(model._flatten_layers(), clone._flatten_layers(), strict=True):
+        if isinstance(old, keras.layers.Normalization):
+            new.set_weights(old.get_weights())
+    return unfreeze(_finalised(clone))
+
+
+def _finalised(model):
+    """The model, in which adapted layers take note of their weights, as loading a file does."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+    return model
 
 
 def normalised_convolution(x, channels, size, *, name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import pathlib
 import shutil
@@ -17,12 +18,15 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from rotnet_keras._checks import check_choice, check_count, check_list, check_path, is_whole
+from rotnet_keras._files import printable
 
 # HEIC and HEIF cannot be read, but must not be passed over in silence either.
 PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
-PICTURES += (".webp",)
+PICTURES += (".jfif", ".jpe", ".webp")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")  # Pillow starts no program
 FITS = ("crop", "pad", "resize")
 BROKEN = ("raise", "skip")
+UNSOUND = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow has it
 
 
@@ -48,7 +52,7 @@ def list_pictures(folder):
     folder = _check_folder(folder)
     files = [file for file in folder.rglob("*") if file.suffix.lower() in PICTURES]
     files = [
-        file for file in files if _is_shown(*file.relative_to(folder).parts) and file.is_file()
+        file for file in files if _is_shown(*file.relative_to(folder).parts) and not file.is_dir()
     ]
     if not files:
         raise DatasetError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
@@ -70,13 +74,13 @@ def list_classes(folder):
     if loose:
         raise DatasetError(
             f"{folder} must hold a folder for each class, it holds {len(loose)} pictures beside "
-            f"them, {_shown(loose[0])} for one; put them into the folders of their classes"
+            f"them, {printable(loose[0])} for one; put them into the folders of their classes"
         )
     classes = {entry.name: list_pictures(entry) for entry in below if entry.is_dir()}
     if len(classes) < 2:
         raise DatasetError(
             f"{folder} must hold a folder for each of two or more classes, got "
-            f"{[_shown(name) for name in classes]}"
+            f"{[printable(name) for name in classes]}"
         )
     return classes
 
@@ -208,7 +212,7 @@ def unpack_zip(path, folder):
     """
     check_path("path", path)
     check_path("folder", folder)
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(os.path.abspath(folder))
     if folder.exists():
         raise DatasetError(f"folder must be a new one, {folder} is there already")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +235,7 @@ def _unpack(path, folder):
             archive.extractall(folder)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise DatasetError(f"path must be a zip archive, got {path}, which is no file") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+    except (*UNSOUND, RuntimeError, OSError) as error:
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(f"path {path} is no sound zip archive: {error}") from error
@@ -269,22 +273,25 @@ def _decode(name):
 
 
 def _read(file):
-    with Image.open(file) as header:
-        mode, picture = header.mode, None
-    if mode.startswith("I;16"):
-        deep = np.asarray(keras.utils.load_img(file, color_mode="grayscale"), "uint16")
-        picture = Image.fromarray((deep // 257).astype("uint8")).convert("RGB")
-    elif mode in ("I", "F"):
+    with Image.open(file, formats=FORMATS) as header:
+        mode = header.mode
+    if mode in ("I", "F"):
         raise ValueError(f"32 bits a pixel (mode {mode}), of which no one knows what is white")
-    return np.asarray(ImageOps.exif_transpose(picture or keras.utils.load_img(file)))
+    deep = mode.startswith("I;16")
+    picture = keras.utils.load_img(file, color_mode="grayscale" if deep else "rgb")
+    image = np.asarray(ImageOps.exif_transpose(picture))
+    return np.repeat((image // 257).astype("uint8")[..., None], 3, axis=-1) if deep else image
 
 
 def _answer(files, reasons, broken):
     """Which files could be read; an error or a warning lists the others."""
     if reasons:
         number = f"{len(reasons):,} of {len(files):,} pictures cannot be read"
-        lines = "".join(f"\n  {_shown(file)}: {why}" for file, why in sorted(reasons.items()))
-        if broken == "raise" or len(reasons) == len(files):
+        named = sorted((printable(file), why) for file, why in reasons.items())
+        lines = "".join(f"\n  {file}: {why}" for file, why in named)
+        if len(reasons) == len(files):
+            raise DatasetError(f"{number}, and there are no others:{lines}")
+        if broken == "raise":
             raise DatasetError(
                 f'{number}; mend or remove them, or leave them out with broken="skip" '
                 f"(--broken skip):{lines}"
@@ -296,7 +303,7 @@ def _answer(files, reasons, broken):
 def _check_folder(folder):
     check_path("folder", folder)
     if not pathlib.Path(folder).is_dir():
-        raise DatasetError(f"folder must be one, {_shown(folder)} is no folder")
+        raise DatasetError(f"folder must be one, {printable(folder)} is no folder")
     return pathlib.Path(folder)
 
 
@@ -320,9 +327,3 @@ def _all_grey(images):
 def _grey(images):
     sums = tf.reduce_sum(tf.cast(images, tf.float32) * LUMA, axis=-1, keepdims=True)
     return tf.cast(tf.round(sums), tf.uint8)
-
-
-def _shown(file):
-    """A file's name as any terminal can show it: without control characters and stray bytes."""
-    text = os.fspath(file).encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

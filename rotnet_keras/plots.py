@@ -22,7 +22,7 @@ from rotnet_keras._checks import (
     check_table,
     got,
 )
-from rotnet_keras._files import replace_text, replace_with
+from rotnet_keras._files import printable, replace_text, replace_with
 from rotnet_keras.evaluation import rotation_errors
 from rotnet_keras.rotation import (
     NUM_ROTATIONS,
@@ -429,7 +429,7 @@ def _text(name):
 
     Legends leave out what begins with "_"; a space of no width in front keeps it.
     """
-    name = str(name).replace("$", r"\$")
+    name = printable(name).replace("$", r"\$")
     return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
 
 

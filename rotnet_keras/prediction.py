@@ -38,7 +38,7 @@ def save_classifier(model, path, class_names, *, fit="crop"):
 
     Raises:
         ValueError: another ending, or not one name for each output.
-        OSError: the files cannot be written; earlier ones stay then.
+        OSError: the files cannot be written; what `load_classifier` still loads belongs together.
 
     Example:
         >>> import tempfile
@@ -59,6 +59,8 @@ def save_classifier(model, path, class_names, *, fit="crop"):
     if len(names) != outputs:
         raise ValueError(f"class_names must be {outputs}, one an output, got {len(names)}")
     check_choice("fit", fit, FITS)
+    # Old names beside a new model would be wrong ones; none beside it are refused.
+    path.with_suffix(".json").unlink(missing_ok=True)
     save_model(model, path)
     replace_text(path.with_suffix(".json"), json.dumps({"class_names": names, "fit": fit}) + "\n")
 

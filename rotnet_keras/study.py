@@ -120,7 +120,7 @@ def run_study(
         "network": network,
         "pretrain_epochs": pretrain_epochs,
         "rotations": " ".join(str(90 * turns) for turns in check_rotations(rotations)),
-        "dataset": dataset,
+        "dataset": str(dataset),
         "num_validation": num_validation,
         "precision": precision,
     }

@@ -139,7 +139,7 @@ def test_weights_that_do_not_fit(network, tmp_path):
     with pytest.raises(ValueError, match="do not fit own"):
         backbone_extractor(network, (16, 16, 3), weights=tmp_path / "torn.weights.h5")
     for wrong in ("imagenet", tmp_path / "none.weights.h5", 3):
-        with pytest.raises(ValueError, match="weights must be None, 'imagenet' or a file"):
+        with pytest.raises(ValueError, match="weights must be None, 'imagenet' or an .h5 file"):
             backbone_extractor(network, (16, 16, 3), weights=wrong)
     with pytest.raises(ValueError, match="weights must be None for the network 'two_conv'"):
         make_extractor("two_conv", (28, 28, 1), weights="imagenet")
@@ -168,6 +168,45 @@ def test_what_is_no_network(network, tmp_path):
         backbone_extractor(network, (16, 16, 3), layer="nowhere")
     with pytest.raises(ValueError, match=r"image_shape must be .*got \(16, 16, 2\)"):
         backbone_extractor(network, (16, 16, 2))
+
+
+def test_a_classifier_of_this_package_is_cut_below_its_head(images):
+    classifier = attach_head(conv_blocks_extractor((12, 12, 1), (4, 8)), 3)
+    extractor = backbone_extractor(classifier, (12, 12, 1))
+    assert attach_head(extractor, 2).output_shape == (None, 2)
+    np.testing.assert_allclose(
+        extract_features(extractor, images), extract_features(remove_head(classifier), images)
+    )
+
+
+def test_random_layers_get_a_seed(images):
+    pixels = keras.Input((12, 12, 1))
+    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(pixels))
+    network = keras.Model(pixels, keras.layers.Dense(4)(x))
+    runs = [
+        fine_tune(
+            backbone_extractor(network, (12, 12, 1), seed=3),
+            *(images, np.arange(8) % 2),
+            epochs=2,
+            verbose=0,
+        )[0]
+        for _ in range(2)
+    ]
+    for one, other in zip(*(model.get_weights() for model in runs), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_networks_that_cannot_be_cut_or_copied():
+    pixels = keras.Input((4, 4, 1))
+    sequence = keras.Model(pixels, keras.layers.Reshape((16, 1))(pixels))
+    with pytest.raises(ValueError, match=r"layer must give maps or vectors, got"):
+        backbone_extractor(sequence, (4, 4, 1))
+    two = keras.Model(pixels, [keras.layers.Flatten()(pixels), keras.layers.ReLU()(pixels)])
+    with pytest.raises(ValueError, match="backbone must have one output, got 2"):
+        backbone_extractor(two, (4, 4, 1))
+    code = keras.Model(pixels, keras.layers.Lambda(lambda x: x * 2)(pixels))
+    with pytest.raises(ValueError, match="backbone must be a model that Keras can copy"):
+        backbone_extractor(code, (4, 4, 1))
 
 
 def test_code_in_a_file_is_not_run(tmp_path):

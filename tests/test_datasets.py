@@ -297,6 +297,13 @@ def test_rare_classes_are_named():
     assert np.bincount(truth[parts[1]]).tolist() == [198, 1, 1]
 
 
+def test_a_rare_class_keeps_a_labelled_image():
+    labels = np.array([0] * 50 + [1] * 3)
+    options = {"unlabelled": numbered(4), "test": (numbered(4), np.arange(4) % 2)}
+    with pytest.raises(ValueError, match=r"num_validation must be small enough.*classes \[1\]"):
+        make_splits(numbered(53), labels, num_validation=45, **options)
+
+
 def test_damaged_description(prepared):
     (description,) = prepared.rglob("dataset_info.json")
     description.write_text("{ torn")

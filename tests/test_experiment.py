@@ -137,6 +137,33 @@ def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
     assert table.loc["given_frozen, long", "blog":"mean"].isna().tolist() == [True, False]
 
 
+def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
+    """Three test images cannot be mapped; NumPy's numbers and stray bytes are written, too."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
+    odd = b"caf\xe9".decode("utf-8", "surrogateescape")
+    options = {"class_names": [odd, "b"], "name": odd, "unlabelled": images}
+    splits = make_splits(images, np.arange(20) % 2, **options)
+    settings = {"seed": np.int64(1), "quick": True, "verbose": 0, "skip_finished": True}
+    results = run_experiment(splits, output=tmp_path, **settings)
+    assert len(splits.test.labels) == 3
+    assert not (tmp_path / "umap.png").exists()
+    written = (tmp_path / "classifier.keras").stat().st_mtime_ns
+    assert run_experiment(splits, output=tmp_path, **settings) == results
+    assert (tmp_path / "classifier.keras").stat().st_mtime_ns == written
+    with pytest.raises(
+        ValueError, match="dataset must be a name or a folder for {'image_size': 9}"
+    ):
+        run_experiment(splits, image_size=9, output=tmp_path)
+
+
+def test_a_folder_of_the_users_is_not_taken_for_ours(tmp_path):
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="output must not hold .*unfinished, a folder with other"):
+        run_experiment("garments", output=tmp_path)
+    assert (tmp_path / "unfinished" / "thesis.txt").exists()
+
+
 def test_given_arms_start_from_the_given_weights(images):
     splits = make_splits(np.tile(images, (6, 1, 1, 1)), np.arange(48) % 2, num_labels=8)
     given, pretrained = (two_conv_extractor((12, 12, 1), 5, seed=seed) for seed in (1, 2))

@@ -72,6 +72,7 @@ def test_options_reach_the_experiment(calls, capsys, tmp_path):
             "layer": None,
             "seed": 4,
             "output": tmp_path,
+            "skip_finished": False,
             "data_dir": "d",
             "manual_dir": "m",
             "quick": True,

@@ -53,6 +53,17 @@ def train_a_little(model, images):
     model.fit(images, np.arange(len(images)) % 2, epochs=2, verbose=0)
 
 
+def test_what_a_layer_was_adapted_to_stays():
+    """`Normalization` holds data, not weights that are learnt: copies compute the same."""
+    images = np.random.default_rng(0).normal(90, 30, (50, 6, 6, 1)).astype("float32")
+    pixels = keras.Input((6, 6, 1))
+    layer = keras.layers.Normalization()
+    layer.adapt(images)
+    model = keras.Model(pixels, layer(pixels))
+    for other in (copy_model(model), reinitialise(model, seed=1), cast_model(model, "float32")):
+        np.testing.assert_allclose(other(images), model(images), rtol=1e-5)
+
+
 def test_blog_extractor():
     extractor = two_conv_extractor((28, 28, 1))
     assert extractor.output_shape == (None, 16)

@@ -149,8 +149,11 @@ def test_a_photograph_is_turned_upright(tmp_path):
     tags = Image.Exif()
     tags[274] = 6
     Image.fromarray(np.rot90(upright)).save(tmp_path / "a.jpg", exif=tags, quality=95)
-    images, _ = read_pictures([tmp_path / "a.jpg"], image_size=16)
-    np.testing.assert_allclose(images[0].astype(int), upright[..., :1], atol=6)
+    deep = Image.fromarray(np.rot90(upright[..., 0]).astype("uint16") * 257)
+    deep.save(tmp_path / "deep.png", exif=tags)
+    for name in ("a.jpg", "deep.png"):
+        images, _ = read_pictures([tmp_path / name], image_size=16)
+        np.testing.assert_allclose(images[0].astype(int), upright[..., :1], atol=6)
 
 
 def test_crop_pad_and_resize():
@@ -220,7 +223,7 @@ def test_broken_files_are_skipped_and_listed_on_request(folder):
 def test_nothing_but_broken_files_cannot_be_skipped(tmp_path):
     save(tmp_path / "a.png", in_one_colour(RED))
     break_files([tmp_path / "a.png"])
-    with pytest.raises(DatasetError, match="1 of 1 pictures cannot be read"):
+    with pytest.raises(DatasetError, match="1 of 1 pictures cannot be read, and there are no"):
         stream(tmp_path, broken="skip")
 
 
@@ -264,6 +267,24 @@ def test_folders_that_lack_something(folder, tmp_path):
         file.unlink()
     with pytest.raises(DatasetError, match="unlabelled holds no pictures"):
         load_splits(folder)
+
+
+@pytest.mark.parametrize("names", [("labeled", "unlabeled"), ("train", "test"), ("Val", "cat")])
+def test_parts_of_a_data_set_are_not_taken_for_classes(tmp_path, names):
+    for name in names:
+        save(tmp_path / name / "a.png", in_one_colour(RED))
+    with pytest.raises(DatasetError, match="which are no names of classes"):
+        load_splits(tmp_path, num_labels=2)
+
+
+def test_what_a_picture_is_does_not_go_by_its_name(tmp_path):
+    """Pillow would start another program to draw PostScript."""
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    os.symlink(tmp_path / "nowhere", tmp_path / "b.jpg")
+    with pytest.raises(
+        DatasetError, match=r"2 of 2.*\n.*a\.png: no picture.*\n.*b\.jpg: .*No such"
+    ):
+        read_pictures(list_pictures(tmp_path), image_size=8)
 
 
 def test_a_name_that_is_known_is_no_folder(tmp_path, monkeypatch):

@@ -102,6 +102,22 @@ def test_what_cannot_be_saved_leaves_the_files_that_are_there(classifier, tmp_pa
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_names_of_an_earlier_classifier_do_not_stay_beside_a_new_one(
+    classifier, tmp_path, monkeypatch
+):
+    path = tmp_path / "classifier.keras"
+    save_classifier(classifier, path, NAMES)
+
+    def full(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("rotnet_keras.prediction.replace_text", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        save_classifier(classifier, path, NAMES[::-1])
+    with pytest.raises(ValueError, match="needs the names of its classes"):
+        load_classifier(path)
+
+
 def test_models_that_do_not_take_square_pictures(folder):
     oblong = attach_head(two_conv_extractor((12, 16, 1)), 3)
     with pytest.raises(ValueError, match="model must take square images of a fixed size"):
