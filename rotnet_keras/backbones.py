@@ -211,9 +211,7 @@ def _cut_flat(network, images, x, layer):
     if layer is None and HEAD in names:  # a classifier of this package
         end = network.get_layer(HEAD).input
     if len(end.shape) not in (2, 4):
-        raise ValueError(
-            f"layer must give maps or vectors, {layer or 'the last'} gives {end.shape}"
-        )
+        raise ValueError(f"layer must give maps or vectors, got {layer or 'the last'}: {end.shape}")
     lower = keras.Model(network.inputs[0], end)
     # What clone_model does, too; called on x, a model would become one nested layer without names.
     try:

@@ -285,7 +285,7 @@ def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
     check_seed(seed)
     if not share_weights:
         extractor = copy_model(extractor)
-    initializer = keras.initializers.GlorotUniform(seed=seed)
+    initializer = keras.initializers.GlorotUniform(seed=int(seed))  # Keras takes none of NumPy's
     head = keras.layers.Dense(
         num_classes, kernel_initializer=initializer, dtype="float32", name=HEAD
     )

@@ -23,7 +23,11 @@ from rotnet_keras._files import printable
 # HEIC and HEIF cannot be read, but must not be passed over in silence either.
 PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 PICTURES += (".jfif", ".jpe", ".webp")
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")  # Pillow starts no program
+Image.init()
+# Of these, Pillow starts no other program; AVIF is not in all of its builds.
+FORMATS = [
+    name for name in ["AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"] if name in Image.OPEN
+]
 FITS = ("crop", "pad", "resize")
 BROKEN = ("raise", "skip")
 UNSOUND = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError)

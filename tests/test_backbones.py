@@ -139,7 +139,7 @@ def test_weights_that_do_not_fit(network, tmp_path):
     with pytest.raises(ValueError, match="do not fit own"):
         backbone_extractor(network, (16, 16, 3), weights=tmp_path / "torn.weights.h5")
     for wrong in ("imagenet", tmp_path / "none.weights.h5", 3):
-        with pytest.raises(ValueError, match="weights must be None, 'imagenet' or an .h5 file"):
+        with pytest.raises(ValueError, match=r"weights must be None, 'imagenet' or an \.h5 file"):
             backbone_extractor(network, (16, 16, 3), weights=wrong)
     with pytest.raises(ValueError, match="weights must be None for the network 'two_conv'"):
         make_extractor("two_conv", (28, 28, 1), weights="imagenet")

@@ -281,9 +281,7 @@ def test_what_a_picture_is_does_not_go_by_its_name(tmp_path):
     """Pillow would start another program to draw PostScript."""
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     os.symlink(tmp_path / "nowhere", tmp_path / "b.jpg")
-    with pytest.raises(
-        DatasetError, match=r"2 of 2.*\n.*a\.png: no picture.*\n.*b\.jpg: .*No such"
-    ):
+    with pytest.raises(DatasetError, match=r"2 of 2.*\n.*a\.png: no picture.*\n.*b\.jpg: "):
         read_pictures(list_pictures(tmp_path), image_size=8)
 
 
