@@ -88,7 +88,7 @@ def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed
     check_number("shift", shift, "in 0..1", lambda x: 0 <= x <= 1)
     check_choice("fill_mode", fill_mode, FILL_MODES)
     check_seed(seed)
-    layers = keras.layers
+    layers, seed = keras.layers, int(seed)  # Keras takes none of NumPy's numbers
     moved = layers.RandomTranslation(
         shift, shift, fill_mode=fill_mode, interpolation="nearest", seed=seed
     )
@@ -120,7 +120,7 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
     without its list of colour changes, which grey images do not have.
     """
     gentle = gentle_augmentation(shift=4 / 28, mirror=mirror, fill_mode=fill_mode, seed=seed)
-    layers = keras.layers
+    layers, seed = keras.layers, int(seed)
     edges = {"fill_mode": fill_mode, "interpolation": "nearest"}
     bent = [
         layers.RandomRotation(15 / 360, seed=another_seed(seed, 2), **edges),

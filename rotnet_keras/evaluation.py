@@ -178,8 +178,9 @@ def rotation_errors(counts, class_names, *, rotations=ROTATIONS):
     """Tabulate how well the rotation is told for each class: is the pretext task good for my data?
 
     A class that looks the same upside down cannot be told from its half turn: its
-    `half_turn_error` nears 0.5, and there the task teaches noise. Near 0, the class has an upright
-    side that the network found. For one answer over all classes, give their sum,
+    `half_turn_error` nears 0.5, and there the task teaches noise. Near 0, the network tells the two
+    apart, if not by what: where an object lies in its frame can give the turn away, as notebook
+    05 shows. For one answer over all classes, give their sum,
     `rotation_errors(counts.sum(axis=0, keepdims=True), ["all"])`.
 
     Args:

@@ -25,9 +25,7 @@ PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", 
 PICTURES += (".jfif", ".jpe", ".webp")
 Image.init()
 # Of these, Pillow starts no other program; AVIF is not in all of its builds.
-FORMATS = [
-    name for name in ["AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"] if name in Image.OPEN
-]
+FORMATS = sorted({"AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"} & Image.OPEN.keys())
 FITS = ("crop", "pad", "resize")
 BROKEN = ("raise", "skip")
 UNSOUND = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError)
