@@ -26,6 +26,11 @@ def check_counts(**values):
         check_count(name, value)
 
 
+def check_counts_or_none(**values):
+    """`check_counts` of arguments that may be None."""
+    check_counts(**{name: value for name, value in values.items() if value is not None})
+
+
 def check_seed(seed, name="seed", *, largest=LARGEST_SEED):
     """Raise unless `seed` is a whole number that every random generator in use takes."""
     if not is_whole(seed) or not 0 <= seed <= largest:

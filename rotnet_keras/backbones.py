@@ -12,7 +12,14 @@ import keras
 
 from rotnet_keras._checks import check_count, check_function, check_seed, got
 from rotnet_keras._files import load_model
-from rotnet_keras.models import HEAD, NETWORKS, copy_model, reinitialise
+from rotnet_keras.models import (
+    HEAD,
+    NETWORKS,
+    check_image_shape,
+    copy_model,
+    finalised,
+    reinitialise,
+)
 from rotnet_keras.pictures import DatasetError
 
 SMALLEST = 75  # pixels; no network of keras.applications wants more
@@ -111,7 +118,7 @@ def backbone_extractor(
     if isinstance(backbone, str) and backbone in APPLICATIONS and weights is None:
         return fresh
     fresh.set_weights(extractor.get_weights())
-    return copy_model(fresh)
+    return finalised(fresh)
 
 
 def _application(name, size, weights):
@@ -227,14 +234,10 @@ def _cut_flat(network, images, x, layer):
 
 
 def _check_shape(image_shape):
-    shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else (image_shape,)
-    for size in shape:
-        check_count("image_shape", size)
-    if len(shape) != 3 or shape[2] not in (1, 3):
-        raise ValueError(
-            "image_shape must be (height, width, channels) with 1 or 3 channels, got "
-            f"{got(image_shape)}"
-        )
+    shape = check_image_shape(image_shape)
+    if shape[2] not in (1, 3):
+        message = "image_shape must be (height, width, channels) with 1 or 3 channels, got "
+        raise ValueError(f"{message}{got(image_shape)}")
     return shape
 
 

@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 from rotnet_keras import garments
 from rotnet_keras._checks import (
     check_counts,
+    check_counts_or_none,
     check_every_class,
     check_examples,
     check_images,
@@ -155,13 +156,13 @@ def load_splits(
 
     Reference: https://www.tensorflow.org/datasets/catalog/overview#image_classification
     """
-    given = {"num_labels": num_labels, "num_validation": num_validation}
-    check_counts(**{argument: value for argument, value in given.items() if value is not None})
+    division = {"num_labels": num_labels, "num_validation": num_validation}
+    check_counts_or_none(**division)
     check_source("name", name)
     check_paths(data_dir=data_dir, manual_dir=manual_dir)
     check_seed(seed)
-    check_reading(SIZE if image_size is None else image_size, fit, channels, broken)
-    division = given | {"seed": seed}
+    check_reading(image_size, fit, channels, broken)
+    division["seed"] = seed
     folder = _as_folder(name)
     if folder is not None:
         reading = {"fit": fit, "channels": channels, "broken": broken}
@@ -222,8 +223,7 @@ def make_splits(
         >>> [len(part.labels) for part in (splits.labelled, splits.validation, splits.test)]
         [42, 8, 10]
     """
-    given = {"num_labels": num_labels, "num_validation": num_validation}
-    check_counts(**{argument: value for argument, value in given.items() if value is not None})
+    check_counts_or_none(num_labels=num_labels, num_validation=num_validation)
     check_seed(seed)
     check_source("name", name)
     if class_names is not None:
@@ -336,18 +336,21 @@ def _take(examples, count, *, seed):
 
 def _as_folder(source):
     """The folder that is meant, or None where it is the name of a data set."""
-    import tensorflow_datasets as tfds
-
     text = isinstance(source, str)
     if not source or not isinstance(source, (str, os.PathLike)):
         return None
     path = pathlib.Path(source)
     if path.is_dir():
-        known = text and source.split("/")[0] in {STAND_IN, *tfds.list_builders()}
-        return None if known else path
+        return None if text and _is_known(source.split("/")[0]) else path
     if text and not path.is_absolute() and len(path.parts) < 3:  # as "cifar10_1/v4" has
         return None
     raise DatasetError(f"{path} is no folder")
+
+
+def _is_known(name):
+    import tensorflow_datasets as tfds  # takes seconds, which a path need not wait for
+
+    return name in {STAND_IN, *tfds.list_builders()}
 
 
 def _load_folder(folder, division, **reading):
@@ -441,7 +444,7 @@ def stream_images(
         >>> stream_images(folder, image_size=16).element_spec.shape
         TensorShape([16, 16, 3])
     """
-    check_reading(SIZE if image_size is None else image_size, fit, channels, broken)
+    check_reading(image_size, fit, channels, broken)
     check_source("source", source)
     check_source("split", split)
     check_share(share)

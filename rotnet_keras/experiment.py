@@ -18,7 +18,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from rotnet_keras._checks import (
-    check_counts,
+    check_counts_or_none,
     check_list,
     check_mapping,
     check_number,
@@ -135,11 +135,11 @@ def run_experiment(
     if dataset is not None and not isinstance(dataset, Splits):
         check_source("dataset", dataset)
     division = {"num_labels": num_labels, "num_validation": num_validation}
-    check_counts(**{name: value for name, value in division.items() if value is not None})
+    check_counts_or_none(**division)
     check_seed(seed)
     check_path("output", output)
     check_paths(data_dir=data_dir, manual_dir=manual_dir)
-    check_reading(1 if image_size is None else image_size, fit, channels, broken)
+    check_reading(image_size, fit, channels, broken)
     reading = {"image_size": image_size, "fit": fit, "channels": channels, "broken": broken}
     if isinstance(dataset, Splits):
         _check_not_given(division | reading)

@@ -51,7 +51,7 @@ def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
         >>> extractor.output_shape, extractor.count_params()
         ((None, 16), 17616)
     """
-    _check_image_shape(image_shape, smallest=10)
+    check_image_shape(image_shape, smallest=10)
     check_count("feature_dim", feature_dim)
     check_seed(seed)
     layers = keras.layers
@@ -94,7 +94,7 @@ def conv_blocks_extractor(image_shape, widths=(64, 128, 256), *, seed=0):
         ((None, 128), 93344)
     """
     widths = _check_widths(widths)
-    _check_image_shape(image_shape, smallest=2 ** len(widths))
+    check_image_shape(image_shape, smallest=2 ** len(widths))
     check_seed(seed)
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
@@ -139,7 +139,7 @@ def nin_extractor(image_shape, num_blocks=4, *, width=192, seed=0):
     if not is_whole(num_blocks) or num_blocks not in (3, 4, 5):
         raise ValueError(f"num_blocks must be 3, 4 or 5, got {got(num_blocks)}")
     check_count("width", width)
-    _check_image_shape(image_shape, smallest=4)
+    check_image_shape(image_shape, smallest=4)
     check_seed(seed)
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
@@ -408,7 +408,7 @@ def copy_model(model):
     check_functional(model)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    return _finalised(copy)
+    return finalised(copy)
 
 
 def cast_model(model, precision):
@@ -445,7 +445,7 @@ def cast_model(model, precision):
 
     copy = keras.models.clone_model(model, clone_function=cast, recursive=True)
     copy.set_weights(model.get_weights())
-    return _finalised(copy)
+    return finalised(copy)
 
 
 def reinitialise(model, *, seed):
@@ -486,10 +486,10 @@ def reinitialise(model, *, seed):
     for old, new in zip(model._flatten_layers(), clone._flatten_layers(), strict=True):
         if isinstance(old, keras.layers.Normalization):
             new.set_weights(old.get_weights())
-    return unfreeze(_finalised(clone))
+    return unfreeze(finalised(clone))
 
 
-def _finalised(model):
+def finalised(model):
     """The model, in which adapted layers take note of their weights, as loading a file does."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
@@ -578,7 +578,8 @@ def _check_widths(widths):
     return widths
 
 
-def _check_image_shape(image_shape, *, smallest):
+def check_image_shape(image_shape, *, smallest=1):
+    """Return `(height, width, channels)`, or raise unless it is three numbers large enough."""
     shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else (image_shape,)
     whole = all(is_whole(size) and size > 0 for size in shape)
     if len(shape) != 3 or not whole or min(shape[:2]) < smallest:
@@ -586,3 +587,4 @@ def _check_image_shape(image_shape, *, smallest):
             f"image_shape must be (height, width, channels), height and width at least {smallest}, "
             f"got {got(image_shape)}"
         )
+    return shape

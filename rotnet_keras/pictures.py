@@ -17,7 +17,14 @@ import PIL
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from rotnet_keras._checks import check_choice, check_count, check_list, check_path, is_whole
+from rotnet_keras._checks import (
+    check_choice,
+    check_count,
+    check_counts_or_none,
+    check_list,
+    check_path,
+    is_whole,
+)
 from rotnet_keras._files import printable
 
 # HEIC and HEIF cannot be read, but must not be passed over in silence either.
@@ -118,24 +125,21 @@ def read_pictures(files, *, image_size, fit="crop", channels=None, broken="raise
         >>> images.shape, read.tolist()
         ((1, 16, 16, 1), [True])
     """
+    check_count("image_size", image_size)
     check_reading(image_size, fit, channels, broken)
     files = check_list("files", files, "path")
     for file in files:
         check_path("files", file)
-    images = np.zeros((len(files), image_size, image_size, 3), "uint8")
-    reasons = {}
-    pictures = _decoded(files).map(lambda image, reason: (square(image, image_size, fit), reason))
-    for number, (image, reason) in enumerate(pictures.prefetch(16).as_numpy_iterator()):
+    images = np.zeros((len(files), image_size, image_size, channels or 3), "uint8")
+    reasons = []
+    pictures = _fitted(files, image_size, fit, channels).prefetch(16)
+    for number, (image, reason) in enumerate(pictures.as_numpy_iterator()):
         images[number] = image
-        if reason:
-            reasons[files[number]] = reason.decode()
+        reasons.append(reason)
     read = _answer(files, reasons, broken)
     images = images if read.all() else images[read]
-    if channels is None:
-        channels = 1 if _all_grey(images) else 3
-    return (
-        images if channels == 3 else np.concatenate([_grey(image[None]) for image in images])
-    ), read
+    all_grey = channels is None and (images == images[..., :1]).all()
+    return (images[..., :1] if all_grey else images), read
 
 
 def check_pictures(files, *, broken="raise"):
@@ -148,10 +152,7 @@ def check_pictures(files, *, broken="raise"):
         DatasetError: as `read_pictures`.
     """
     check_choice("broken", broken, BROKEN)
-    reasons = {}
-    for file, (_, reason) in zip(files, _decoded(files).as_numpy_iterator(), strict=True):
-        if reason:
-            reasons[file] = reason.decode()
+    reasons = [reason for _, reason in _decoded(files).as_numpy_iterator()]
     read = _answer(files, reasons, broken)
     return [file for file, sound in zip(files, read, strict=True) if sound]
 
@@ -168,14 +169,23 @@ def stream_pictures(files, *, image_size, fit="crop", channels=None):
     Returns:
         `tf.data.Dataset` of uint8 images `(image_size, image_size, channels)`, of known number.
     """
+    check_count("image_size", image_size)
     check_reading(image_size, fit, channels)
 
-    def fitted(image, reason):
-        # Read a moment ago, it must still be there.
+    def still_there(image, reason):  # it was, a moment ago
         with tf.control_dependencies([tf.debugging.assert_equal(reason, "", "lost a picture")]):
-            image = square(image, image_size, fit)
+            return tf.identity(image)
+
+    return _fitted(files, image_size, fit, channels).map(still_there)
+
+
+def _fitted(files, image_size, fit, channels):
+    """Dataset of `(image, reason)` as of `_decoded`, the image a square."""
+
+    def fitted(image, reason):
+        image = square(image, image_size, fit)
         image = _grey(image) if channels == 1 else image
-        return tf.ensure_shape(image, (image_size, image_size, channels or 3))
+        return tf.ensure_shape(image, (image_size, image_size, channels or 3)), reason
 
     return _decoded(files).map(fitted, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -286,20 +296,23 @@ def _read(file):
 
 
 def _answer(files, reasons, broken):
-    """Which files could be read; an error or a warning lists the others."""
-    if reasons:
-        number = f"{len(reasons):,} of {len(files):,} pictures cannot be read"
-        named = sorted((printable(file), why) for file, why in reasons.items())
-        lines = "".join(f"\n  {file}: {why}" for file, why in named)
-        if len(reasons) == len(files):
-            raise DatasetError(f"{number}, and there are no others:{lines}")
-        if broken == "raise":
-            raise DatasetError(
-                f'{number}; mend or remove them, or leave them out with broken="skip" '
-                f"(--broken skip):{lines}"
-            )
-        warnings.warn(f"{number} and are left out:{lines}", stacklevel=3)
-    return np.array([file not in reasons for file in files])
+    """Which files could be read; an error or a warning lists the others with their reasons."""
+    read = np.array([not reason for reason in reasons])
+    if read.all():
+        return read
+    number = f"{np.sum(~read):,} of {len(files):,} pictures cannot be read"
+    pairs = zip(files, reasons, strict=True)
+    named = sorted((printable(file), why.decode()) for file, why in pairs if why)
+    lines = "".join(f"\n  {file}: {why}" for file, why in named)
+    if not read.any():
+        raise DatasetError(f"{number}, and there are no others:{lines}")
+    if broken == "raise":
+        raise DatasetError(
+            f'{number}; mend or remove them, or leave them out with broken="skip" '
+            f"(--broken skip):{lines}"
+        )
+    warnings.warn(f"{number} and are left out:{lines}", stacklevel=3)
+    return read
 
 
 def _check_folder(folder):
@@ -310,8 +323,8 @@ def _check_folder(folder):
 
 
 def check_reading(image_size, fit, channels, broken="raise"):
-    """Raise unless these are arguments of `read_pictures`."""
-    check_count("image_size", image_size)
+    """Raise unless these are arguments of `read_pictures`; `image_size` may be None."""
+    check_counts_or_none(image_size=image_size)
     check_choice("fit", fit, FITS)
     if channels is not None and not (is_whole(channels) and channels in (1, 3)):
         raise ValueError(f"channels must be 1, 3 or None, got {channels!r}")
@@ -320,10 +333,6 @@ def check_reading(image_size, fit, channels, broken="raise"):
 
 def _is_shown(*names):
     return not any(name.startswith(".") or name == "__MACOSX" for name in names)
-
-
-def _all_grey(images):
-    return all(np.array_equal(images[..., 0], images[..., place]) for place in (1, 2))
 
 
 def _grey(images):

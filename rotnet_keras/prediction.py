@@ -51,13 +51,10 @@ def save_classifier(model, path, class_names, *, fit="crop"):
     check_functional(model)
     check_classifier(model)
     check_path("path", path)
-    names = [str(name) for name in check_list("class_names", class_names, "names")]
+    names = [str(name) for name in _check_names(class_names, model)]
     path = pathlib.Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"path must end in .keras, got {str(path)!r}")
-    outputs = model.output_shape[-1]
-    if len(names) != outputs:
-        raise ValueError(f"class_names must be {outputs}, one an output, got {len(names)}")
     check_choice("fit", fit, FITS)
     # Old names beside a new model would be wrong ones; none beside it are refused.
     path.with_suffix(".json").unlink(missing_ok=True)
@@ -126,11 +123,7 @@ def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", 
     check_classifier(model)
     size, channels = _square_input(model)
     check_reading(size, fit, channels, broken)
-    class_names = check_list("class_names", class_names, "names")
-    if len(class_names) != model.output_shape[-1]:
-        raise ValueError(
-            f"class_names must be {model.output_shape[-1]}, one an output, got {len(class_names)}"
-        )
+    class_names = _check_names(class_names, model)
     files = check_pictures(list_pictures(folder), broken=broken)
     images = stream_pictures(files, image_size=size, fit=fit, channels=channels)
     batches = images.batch(batch_size).prefetch(1).as_numpy_iterator()
@@ -143,6 +136,13 @@ def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", 
             "probability": chances.max(axis=1),
         }
     )
+
+
+def _check_names(class_names, model):
+    names, outputs = check_list("class_names", class_names, "names"), model.output_shape[-1]
+    if len(names) != outputs:
+        raise ValueError(f"class_names must be {outputs}, one an output, got {len(names)}")
+    return names
 
 
 def _square_input(model):

@@ -88,7 +88,7 @@ def run_pretraining(
     if not isinstance(network, str) or network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {got(network)}")
     check_counts(epochs=epochs, batch_size=batch_size)
-    check_reading(1 if image_size is None else image_size, fit, None, broken)
+    check_reading(image_size, fit, None, broken)
     check_positive(learning_rate=learning_rate)
     check_choice("precision", precision, PRECISIONS)
     check_seed(seed)
