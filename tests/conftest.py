@@ -2,6 +2,7 @@
 
 import collections
 import os
+import shutil
 import warnings
 
 # Before TensorFlow is imported; no test draws on a screen.
@@ -75,6 +76,52 @@ def _keep_backend():
 def _close_figures():
     yield
     plt.close("all")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium that asks nothing of the network by itself."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    quiet = ("background-networking", "component-update", "sync", "quic", "gpu")
+    options = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a file as a person would; at the end nothing was complained of or asked of others."""
+    faults, contexts = [], []
+
+    def open_page(path, *, width=1200, height=900, **options):
+        viewport = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=viewport, **options))
+        page, address = contexts[-1].new_page(), path.resolve().as_uri()
+        page.on(
+            "console", lambda said: said.type in ("error", "warning") and faults.append(said.text)
+        )
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", lambda dialog: faults.append(dialog.message) or dialog.dismiss())
+        page.on(
+            "request",
+            lambda request: (
+                faults.append(request.url[:200])
+                if not (request.url == address or request.url.startswith(("data:", "blob:")))
+                else None
+            ),
+        )
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
 
 
 @pytest.fixture(scope="session")
