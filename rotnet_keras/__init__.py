@@ -62,8 +62,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "rotation_accuracy",
             "rotation_confusion",
             "rotation_errors",
-            "umap_map",
         ],
+        "maps": ["align_maps", "umap_map"],
         "graph": ["guess_labels", "soft_neighbours", "spread_labels"],
         "probes": [
             "FeatureClassifier",

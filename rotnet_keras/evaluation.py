@@ -1,4 +1,4 @@
-"""Questions asked of a trained network: features, accuracies, confusion and a map to look at."""
+"""Questions asked of a trained network: features, accuracies and confusion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from rotnet_keras._checks import (
     check_list,
     check_model,
     check_outputs,
-    check_seed,
     got,
 )
 from rotnet_keras.rotation import ROTATIONS, check_rotations, check_upright, rotation_dataset
@@ -250,41 +249,6 @@ def confusion(model, images, labels):
         )
     classes = np.arange(model.output_shape[-1])
     return metrics.confusion_matrix(labels, predict_classes(model, images), labels=classes)
-
-
-def umap_map(features, *, seed=0, **settings):
-    """Lay features out in two dimensions so that neighbours stay neighbours (UMAP).
-
-    Args:
-        features: `(N, D)` array, N at least 4.
-        seed: makes the picture repeatable, at the price of running on one core.
-        **settings: of `umap.UMAP`, for example `n_neighbors` or `min_dist`.
-
-    Returns:
-        float32 array `(N, 2)`.
-
-    Raises:
-        ValueError: the features are not `(N, D)` with N at least 4, or not finite; `seed` is none,
-            or UMAP does not take the settings.
-
-    Example:
-        >>> umap_map(np.random.default_rng(0).normal(size=(50, 16))).shape
-        (50, 2)
-
-    Reference: McInnes, Healy and Melville, 2018, https://arxiv.org/abs/1802.03426
-    """
-    features = check_array("features", features)
-    if features.ndim != 2 or len(features) < 4 or not np.isfinite(features).all():
-        raise ValueError(f"features must be finite, (N, D) with N at least 4, got {features.shape}")
-    check_seed(seed)
-    import umap  # compiles on import: only whoever draws a map waits for it
-
-    settings = {"n_neighbors": min(15, len(features) - 1), "n_jobs": 1} | settings
-    try:
-        return umap.UMAP(random_state=seed, **settings).fit_transform(features)
-    except (TypeError, ValueError) as error:
-        message = f"settings must be what umap.UMAP takes ({error}), got {settings}"
-        raise ValueError(message) from error
 
 
 def ci95(values):

@@ -38,8 +38,8 @@ from rotnet_keras.evaluation import (
     confusion,
     extract_features,
     rotation_accuracy,
-    umap_map,
 )
+from rotnet_keras.maps import umap_map
 from rotnet_keras.models import reinitialise, remove_head
 from rotnet_keras.pictures import check_reading
 from rotnet_keras.plots import (

@@ -62,6 +62,14 @@ def eagerly():
         tf.config.run_functions_eagerly(False)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """No test reads what an earlier run kept, or writes to the user's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROTNET_KERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _keep_backend():
     """`prepare_runtime` tells child processes which backend it chose; notebooks choose anew."""

@@ -612,9 +612,25 @@ FUNCTIONS = {
         "rotations": of(ROTATIONS, (0, 1)),
         "batch_size": of(NEEDED_COUNT, 4),
     },
+    "align_maps": {
+        "maps": of(
+            Kind(
+                {
+                    "empty": [[], [np.zeros((0, 2))]],
+                    "wrong kind": [None, 3, "maps", object(), {"a": 1}],
+                    "wrong rank": [[np.zeros(4)], [np.zeros((3, 3))], [np.zeros((2, 3, 2))]],
+                    "wrong size": [[np.zeros((3, 2)), np.zeros((4, 2))]],
+                    "wrong dtype": [[np.zeros((3, 2)).astype(str)]],
+                    "NaN": [[np.full((3, 2), np.nan)]],
+                }
+            ),
+            [np.eye(2), -np.eye(2)],
+        )
+    },
     "umap_map": {
         "features": of(POINTS | {"wrong size": [FEATURES[:3], FEATURES[:1]]}, FEATURES),
         "seed": of(SEED, 0),
+        "cache": of(PATH, False),
         "n_neighbors": of(Kind({"zero or negative": [0, -1]}), 3),
         "min_dist": of(Kind({"zero or negative": [-1]}), 0.1),
     },

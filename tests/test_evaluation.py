@@ -12,7 +12,6 @@ from rotnet_keras import (
     rotation_accuracy,
     rotation_confusion,
     rotation_errors,
-    umap_map,
 )
 
 
@@ -63,28 +62,6 @@ def test_labels_that_do_not_fit(corners):
         confusion(brightest_quarter(), corners, np.zeros(5))
     with pytest.raises(ValueError, match="images must be"):
         accuracy(brightest_quarter(), corners[:0], np.zeros(0, int))
-
-
-def test_map_keeps_groups_apart_and_repeats():
-    rng = np.random.default_rng(0)
-    groups = np.repeat([0, 1], 60)
-    features = rng.normal(size=(120, 6)) + 30 * groups[:, None]
-    points = umap_map(features, seed=2)
-    assert points.shape == (120, 2)
-    np.testing.assert_array_equal(points, umap_map(features, seed=2))
-    centres = [points[groups == group].mean(axis=0) for group in (0, 1)]
-    spread = max(points[groups == group].std(axis=0).max() for group in (0, 1))
-    assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
-
-
-def test_map_of_the_fewest():
-    assert umap_map(np.random.default_rng(0).normal(size=(4, 3))).shape == (4, 2)
-
-
-@pytest.mark.parametrize("features", [np.zeros((3, 5)), np.zeros(9), np.full((9, 2), np.nan)])
-def test_map_of_nothing(features):
-    with pytest.raises(ValueError, match=r"features must be finite, \(N, D\) with N at least 4"):
-        umap_map(features)
 
 
 @pytest.mark.parametrize(

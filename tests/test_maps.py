@@ -1,0 +1,144 @@
+import joblib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.neighbors import NearestNeighbors
+
+from rotnet_keras import (
+    align_maps,
+    extract_features,
+    join_blocks,
+    maps,
+    two_conv_extractor,
+    umap_map,
+)
+
+
+def test_map_keeps_groups_apart_and_repeats():
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0, 1], 60)
+    features = rng.normal(size=(120, 6)) + 30 * groups[:, None]
+    points = umap_map(features, seed=2, cache=False)
+    assert points.shape == (120, 2)
+    np.testing.assert_array_equal(points, umap_map(features, seed=2, cache=False))
+    centres = [points[groups == group].mean(axis=0) for group in (0, 1)]
+    spread = max(points[groups == group].std(axis=0).max() for group in (0, 1))
+    assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
+
+
+def test_map_of_the_fewest():
+    assert umap_map(np.random.default_rng(0).normal(size=(4, 3))).shape == (4, 2)
+
+
+@pytest.mark.parametrize("features", [np.zeros((3, 5)), np.zeros(9), np.full((9, 2), np.nan)])
+def test_map_of_nothing(features):
+    with pytest.raises(ValueError, match=r"features must be finite, \(N, D\) with N at least 4"):
+        umap_map(features)
+
+
+@pytest.fixture
+def laid_out(monkeypatch):
+    """Stand in for UMAP's work, and count how often it was done."""
+    done = []
+
+    def lay_out(features, seed, settings, version):
+        done.append((seed, settings["n_neighbors"]))
+        return np.float32(features[:, :2] + seed)
+
+    monkeypatch.setattr(maps, "_lay_out", lay_out)
+    return done
+
+
+def test_the_same_map_is_laid_out_once(laid_out, tmp_path):
+    features = np.random.default_rng(0).normal(size=(9, 3))
+    for _ in range(2):
+        points = umap_map(features, seed=1, cache=tmp_path)
+        np.testing.assert_array_equal(points, np.float32(features[:, :2] + 1))
+    assert laid_out == [(1, 8)]
+    umap_map(features, seed=2, cache=tmp_path)
+    umap_map(features, seed=1, n_neighbors=3, cache=tmp_path)
+    umap_map(features + 1, seed=1, cache=tmp_path)
+    umap_map(features, seed=1, cache=tmp_path / "other")
+    umap_map(features, seed=1, cache=False)
+    assert laid_out == [(1, 8), (2, 8), (1, 3), (1, 8), (1, 8), (1, 8)]
+
+
+def test_a_damaged_cache_is_laid_out_anew(laid_out, tmp_path):
+    features = np.random.default_rng(0).normal(size=(9, 3))
+    umap_map(features, cache=tmp_path)
+    (stored,) = tmp_path.rglob("output.pkl")
+    stored.write_bytes(b"torn")
+    points = umap_map(features, cache=tmp_path)
+    np.testing.assert_array_equal(points, np.float32(features[:, :2]))
+    assert len(laid_out) == 2
+
+
+def test_where_maps_are_kept(laid_out, tmp_path, monkeypatch):
+    features = np.zeros((9, 3))
+    monkeypatch.setenv("ROTNET_KERAS_CACHE", str(tmp_path / "named"))
+    umap_map(features)
+    assert list((tmp_path / "named").rglob("output.pkl"))
+    monkeypatch.delenv("ROTNET_KERAS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users"))
+    umap_map(features)
+    assert list((tmp_path / "users" / "rotnet_keras").rglob("output.pkl"))
+    monkeypatch.setenv("ROTNET_KERAS_CACHE", "/dev/null/nowhere")  # then it is made without one
+    assert len(umap_map(features)) == 9
+    with pytest.raises(OSError, match="must be a folder that can be written"):
+        umap_map(features, cache="/dev/null/nowhere")
+
+
+def test_many_images_have_the_neighbours_that_a_look_at_all_finds(monkeypatch):
+    features = np.random.default_rng(0).normal(size=(4200, 5)).astype("float32")
+    given = maps._exact_neighbours(features, {"n_neighbors": 7, "n_jobs": 1})
+    indices, distances = given["precomputed_knn"]
+    np.testing.assert_array_equal(indices[:, 0], np.arange(4200))
+    asked = features[17]
+    nearest = np.argsort(np.linalg.norm(features - asked, axis=1))[:7]
+    np.testing.assert_array_equal(indices[17], nearest)
+    np.testing.assert_allclose(
+        distances[17, 1:], np.sort(np.linalg.norm(features - asked, axis=1))[1:7], rtol=1e-4
+    )
+    assert maps._exact_neighbours(features[:4000], {"n_neighbors": 7}) == {}
+    assert maps._exact_neighbours(features, {"n_neighbors": 7, "metric": "cosine"}) == {}
+
+
+def test_real_classes_are_neighbours_on_the_map(splits):
+    """Half a thousand images are more often beside their own class than chance, one in ten."""
+    images, labels = splits.test.images[:5000], splits.test.labels[:5000]
+    features = extract_features(join_blocks(two_conv_extractor(splits.image_shape), [2]), images)
+    points = umap_map(features, n_epochs=50)
+    beside = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points)[1][:, 1]
+    assert (labels[beside] == labels).mean() > 0.5
+
+
+turns = st.floats(0, 6.28)
+numbers = st.floats(-100, 100, width=32)
+
+
+@given(arrays("float64", (7, 2), elements=numbers), turns, st.booleans(), st.floats(0.1, 10))
+def test_aligned_maps_differ_in_nothing_that_means_nothing(points, angle, mirrored, scale):
+    points = points + np.random.default_rng(0).normal(size=(7, 2))  # never all in one place
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    other = scale * points @ turn + 5
+    if mirrored:
+        other[:, 0] *= -1
+    first, second = align_maps([points, other])
+    np.testing.assert_allclose(first, second, atol=1e-4)
+    np.testing.assert_allclose(first.mean(axis=0), 0, atol=1e-5)
+    assert np.linalg.norm(first, axis=1).mean() == pytest.approx(1, abs=1e-5)
+
+
+def test_maps_in_one_place_and_maps_that_do_not_fit():
+    (only,) = align_maps([np.ones((3, 2))])
+    np.testing.assert_array_equal(only, np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"maps must be \(N, 2\), N at least 1 and the same, got"):
+        align_maps([np.zeros((3, 2)), np.zeros((4, 2))])
+
+
+def test_the_cache_knows_arrays_by_their_contents():
+    """What `joblib` promises, and the cache stands on."""
+    features = np.random.default_rng(0).normal(size=(50, 4))
+    assert joblib.hash(features) == joblib.hash(features.copy()) != joblib.hash(features + 1e-9)
