@@ -64,6 +64,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "rotation_errors",
         ],
         "maps": ["align_maps", "umap_map"],
+        "explorer": ["features_by_depth", "save_explorer", "show_page"],
         "graph": ["guess_labels", "soft_neighbours", "spread_labels"],
         "probes": [
             "FeatureClassifier",

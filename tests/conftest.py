@@ -109,21 +109,27 @@ def open_page(browser):
     def open_page(path, *, width=1200, height=900, **options):
         viewport = {"width": width, "height": height}
         contexts.append(browser.new_context(viewport=viewport, **options))
-        page, address = contexts[-1].new_page(), path.resolve().as_uri()
-        page.on(
-            "console", lambda said: said.type in ("error", "warning") and faults.append(said.text)
-        )
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: faults.append(dialog.message) or dialog.dismiss())
-        page.on(
-            "request",
-            lambda request: (
+        page, own = contexts[-1].new_page(), path.resolve().as_uri()
+
+        def mind_console(said):
+            if said.type in ("error", "warning"):
+                faults.append(said.text)
+
+        def mind_request(request):
+            if request.url != own and not request.url.startswith(
+                ("data:", "blob:", "about:srcdoc")
+            ):
                 faults.append(request.url[:200])
-                if not (request.url == address or request.url.startswith(("data:", "blob:")))
-                else None
-            ),
-        )
-        page.goto(address)
+
+        def mind_dialog(dialog):
+            faults.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("console", mind_console)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", mind_dialog)
+        page.on("request", mind_request)
+        page.goto(own)
         return page
 
     yield open_page

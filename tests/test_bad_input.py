@@ -319,6 +319,26 @@ MATRIX = Kind(
         "empty": [np.ones((0, 0), int)],
     }
 )
+LOGITS = Kind(
+    {
+        **NO_ARRAY,
+        "wrong rank": [FEATURES[0], FEATURES[None]],
+        "wrong size": [FEATURES, FEATURES[:3, :2]],
+        "wrong dtype": [FEATURES[:, :2].astype(t) for t in (str, complex, object)],
+        "NaN": [spoilt(FEATURES[:, :2], np.nan), spoilt(FEATURES[:, :2], np.inf)],
+    }
+).without("wrong kind") | {"wrong kind": ["photos", 3, object(), {}]}
+SHARES = Kind(
+    {
+        "ragged": NO_ARRAY["ragged"],
+        "wrong rank": [FEATURES, np.float64(1)],
+        "wrong size": [np.zeros(5), []],
+        "wrong dtype": [np.zeros(6, t) for t in (str, complex, object)],
+        "NaN": [np.full(6, np.nan), np.full(6, np.inf)],
+        "out of range": [np.full(6, 1.1), np.full(6, -0.1)],
+        "wrong kind": ["photos", 3, object(), {}],
+    }
+)
 AXES = Kind({"wrong kind": ["axes", 3, object(), IMAGES, [1]]})
 MAPPING = Kind({"empty": [{}], "wrong kind": [None, 3, "a", object(), [1], {"a": 1}, {"a": None}]})
 NESTED = MAPPING | {
@@ -612,6 +632,37 @@ FUNCTIONS = {
         "rotations": of(ROTATIONS, (0, 1)),
         "batch_size": of(NEEDED_COUNT, 4),
     },
+    "save_explorer": {
+        "path": of(NEEDED_PATH | {"unknown name": ["page.txt", "page"]}, f"{OUTPUT}.html"),
+        "features_by_name": of(
+            MAPPING
+            | {
+                "wrong rank": [{"a": FEATURES[0]}, {"a": FEATURES[None]}],
+                "wrong size": [{"a": FEATURES[:5]}, {"a": FEATURES[:, :0]}],
+                "wrong dtype": [
+                    {"a": FEATURES.astype(str)},
+                    {"a": {"b": FEATURES.astype(complex)}},
+                ],
+                "NaN": [{"a": spoilt(FEATURES, np.nan)}, {"a": {"b": spoilt(FEATURES, np.inf)}}],
+                "ragged": [{"a": {"x": FEATURES}, "b": {"y": FEATURES}}],
+            },
+            {"a": FEATURES[:, :2]},
+        ),
+        "images": of(SQUARE_ARRAYS, IMAGES),
+        "labels": of(WITHIN, LABELS),
+        "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+        "logits": of(LOGITS, FEATURES[:, :2]),
+        "rotation_accuracies": of(SHARES, LABELS / 2),
+        "title": of(Kind({"wrong kind": [None, 3, object(), ["a"]]}), "a"),
+        "seed": of(SEED, 0),
+        "cache": of(PATH, False),
+    },
+    "features_by_depth": {
+        "networks": of(
+            MAPPING | {"wrong kind": [{"a": CLASSIFIER, "b": None}, {"a": MAPS}]}, {"a": EXTRACTOR}
+        ),
+        "images": of(FITTING, IMAGES),
+    },
     "align_maps": {
         "maps": of(
             Kind(
@@ -866,6 +917,11 @@ FUNCTIONS |= {
         "input_size": of(COUNT, None),
     },
 }
+(GIVEN / "page.html").write_text("<!DOCTYPE html>")
+FUNCTIONS["show_page"] = {
+    "path": of(NEEDED_PATH | {"unknown name": ["page.txt", "missing.html"]}, GIVEN / "page.html"),
+    "height": of(NEEDED_COUNT, 500),
+}
 for name in ("load_splits", "stream_images"):
     FUNCTIONS[name] |= READING | {"channels": of(CHANNELS, None)}
 FUNCTIONS["fit_classifier"]["checkpoint"] = FUNCTIONS["pretrain"]["checkpoint"]
@@ -975,7 +1031,8 @@ FORMS = {
 TAKE_IMAGES = [name for name in FUNCTIONS if "images" in FUNCTIONS[name]]
 TRAIN = {"fine_tune", "train_head", "train_from_scratch", "fit_classifier", "pretrain"}
 TRAIN |= {"self_train", "train_jointly", "fit_few_labels", "run_pretraining"}
-COMPUTE = sorted({*TAKE_IMAGES} - TRAIN - {"rotation_dataset", "plot_rotations"})
+WITHOUT_NUMBERS = {"plot_rotations", "rotation_dataset", "save_explorer"}
+COMPUTE = sorted({*TAKE_IMAGES} - TRAIN - WITHOUT_NUMBERS)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -992,7 +1049,7 @@ def test_images_of_any_form_are_the_same_images(function, form, folder):
 
 
 @pytest.mark.parametrize("form", ["a list", "float64"])
-@pytest.mark.parametrize("function", sorted(TRAIN | {"plot_rotations", "rotation_dataset"}))
+@pytest.mark.parametrize("function", sorted(TRAIN | WITHOUT_NUMBERS))
 def test_images_of_any_form_are_learnt_from(function, form, tmp_path, eagerly):
     images = FORMS[form][:2] if function == "plot_rotations" else FORMS[form]
     assert call(function, tmp_path, images=images) is not None
