@@ -156,15 +156,16 @@ def features_by_depth(networks, images):
         >>> networks = {"random": conv_blocks_extractor((12, 12, 1), widths=(4, 8))}
         >>> features = features_by_depth(networks, np.zeros((5, 12, 12, 1), "uint8"))
         >>> {depth: array.shape for depth, array in features["random"].items()}
-        {'block1': (5, 64), 'block2': (5, 72), 'features': (5, 8)}
+        {'block1': (5, 36), 'block2': (5, 72), 'features': (5, 8)}
     """
     check_mapping("networks", networks, "extractors by name")
-    blocks = {name: block_names(extractor) for name, extractor in networks.items()}
+    for network in networks.values():
+        check_extractor(network, "networks: each extractor")
+    blocks = {name: block_names(network) for name, network in networks.items()}
     if len(set(blocks.values())) > 1:
         raise ValueError(f"networks must have the same blocks, got {blocks}")
     features = {}
     for name, extractor in networks.items():
-        check_extractor(extractor)
         cuts = {block: join_blocks(extractor, [block]) for block in blocks[name]}
         cuts["features"] = extractor
         features[name] = {depth: extract_features(cut, images) for depth, cut in cuts.items()}

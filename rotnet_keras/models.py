@@ -554,18 +554,18 @@ def _layer_of_block(extractor, block, argument="block"):
     return block
 
 
-def check_extractor(extractor):
+def check_extractor(extractor, name="extractor"):
     """Raise unless a head can be attached to `extractor`."""
-    check_functional(extractor, "extractor")
+    check_functional(extractor, name)
     shape = extractor.output_shape
     if not isinstance(shape, tuple) or len(shape) != 2:
         raise ValueError(
-            "extractor must be a functional keras.Model with one output (B, D), "
+            f"{name} must be a functional keras.Model with one output (B, D), "
             f"got {extractor!r} with output {shape}"
         )
     if any(layer.name == HEAD for layer in extractor.layers):
         raise ValueError(
-            f'extractor must have no layer named "{HEAD}", got one; use swap_head to replace it'
+            f'{name} must have no layer named "{HEAD}", got one; use swap_head to replace it'
         )
 
 

@@ -1010,6 +1010,8 @@ def as_numbers(result):
     """What a function returned as arrays; that of a model is what it says about the images."""
     if isinstance(result, rotnet_keras.Splits):
         result = (result.unlabelled, *result.labelled, *result.validation, *result.test)
+    if isinstance(result, dict):  # features by depth by network
+        result = tuple(part for depths in result.values() for part in depths.values())
     parts = result if isinstance(result, tuple) else (result,)
     told = [
         rotnet_keras.extract_features(part, IMAGES) if hasattr(part, "output_shape") else part
