@@ -269,9 +269,6 @@ def _plot(maps, colourings, chances):
     style = {"fill_color": "colour", "marker": "shape", "fill_alpha": 0.85}
     style |= {"line_color": "black", "line_width": 0.5, "line_alpha": 0.4}
     plot.scatter("x", "y", source=ColumnDataSource(columns, name="points"), size=7, **style)
-    chosen = ColumnDataSource({"x": [np.nan], "y": [np.nan]}, name="chosen")
-    ring = {"fill_color": None, "line_color": "black", "line_width": 2.5}
-    plot.scatter("x", "y", source=chosen, size=20, marker="circle", **ring)
     return plot
 
 

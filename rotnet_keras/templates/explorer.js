@@ -18,7 +18,7 @@
 
   await Bokeh.embed.embed_item(JSON.parse(byId("points").textContent), "plot");
   const find = (name) => Bokeh.documents[0].get_model_by_name(name);
-  const plot = find("plot"), points = find("points"), chosen = find("chosen");
+  const plot = find("plot"), points = find("points");
   const columns = { ...points.data };
   const total = columns.x.length;
   const entries = facts.colourings.map((_, i) => columns[`entry${i}`]);
@@ -50,12 +50,6 @@
       colour: Array.from(places, (place) => list[place].colour),
       shape: Array.from(places, (place) => list[place].shape),
     };
-    ring();
-  }
-
-  function ring() {
-    const there = current >= 0;
-    chosen.data = { x: [there ? x[current] : NaN], y: [there ? y[current] : NaN] };
   }
 
   function moveTo(chosenMap) {
@@ -210,9 +204,11 @@
 
   function place() {
     if (current < 0) return;
-    const card = byId("card"), { width, height } = frame(), [left, top] = pixels(current);
+    const card = byId("card"), ring = byId("ring"), { width, height } = frame(), [left, top] = pixels(current);
     const inside = left >= 0 && left <= width && top >= 0 && top <= height;
-    card.hidden = !inside;
+    card.hidden = ring.hidden = !inside;
+    ring.style.left = `${left}px`;
+    ring.style.top = `${top}px`;
     const [wide, high] = [card.offsetWidth, card.offsetHeight];
     const right = left + 16 + wide <= width ? left + 16 : left - 16 - wide;
     card.style.left = `${Math.max(4, Math.min(right, width - wide - 4))}px`;
@@ -228,16 +224,13 @@
     current = i;
     paint(i);
     tell(i);
-    ring();
-    byId("card").hidden = false;
     place();
   }
 
   function close() {
     current = -1;
     kept = false;
-    byId("card").hidden = true;
-    ring();
+    byId("card").hidden = byId("ring").hidden = true;
   }
 
   const DIRECTIONS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
