@@ -46,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "backbones": ["backbone_extractor", "make_extractor"],
         "runtime": ["prepare_runtime"],
+        "board": ["save_projector"],
         "augmentation": ["gentle_augmentation", "strong_augmentation"],
         "training": [
             "fine_tune",
@@ -89,5 +90,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "prediction": ["load_classifier", "predict_pictures", "save_classifier"],
         "pretraining": ["run_pretraining"],
         "experiment": ["run_experiment", "summarise"],
+        "report": ["save_report"],
     },
 )

@@ -31,12 +31,21 @@ from rotnet_keras._checks import (
 from rotnet_keras._files import make_folder, printable, replace_text, save_model
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.backbones import make_extractor
+from rotnet_keras.board import (
+    FEATURES,
+    Curves,
+    clear_curves,
+    clear_projector,
+    prepare_board,
+    write_features,
+)
 from rotnet_keras.datasets import Splits, load_splits
 from rotnet_keras.evaluation import (
     accuracy,
     ci95,
     confusion,
     extract_features,
+    predict_classes,
     rotation_accuracy,
 )
 from rotnet_keras.maps import umap_map
@@ -89,6 +98,7 @@ def run_experiment(
     data_dir=None,
     manual_dir=None,
     quick=False,
+    tensorboard=None,
     verbose=1,
 ):
     """Run the whole experiment and write its numbers, models and pictures to a folder.
@@ -116,6 +126,9 @@ def run_experiment(
         data_dir: as in `load_splits`.
         manual_dir: as in `load_splits`.
         quick: a short look, with too little data and training for its numbers to mean much.
+        tensorboard: folder for what TensorBoard shows: curves while training runs, and at the end
+            the test images by their features; None for none. What an earlier run left there is
+            removed.
         verbose: 0 for no progress bars.
 
     Returns:
@@ -125,7 +138,8 @@ def run_experiment(
         DatasetError: the data set that was asked for cannot be had, or weights that must be
             downloaded.
         ValueError: an argument out of its range, or another run unfinished in the folder.
-        OSError: the output folder cannot be written.
+        OSError: the output folder, or TensorBoard's, cannot be written.
+        ImportError: TensorBoard is asked for, and not installed.
 
     Example:
         >>> results = run_experiment("garments", quick=True)  # doctest: +SKIP
@@ -138,13 +152,14 @@ def run_experiment(
     check_counts_or_none(**division)
     check_seed(seed)
     check_path("output", output)
-    check_paths(data_dir=data_dir, manual_dir=manual_dir)
+    check_paths(data_dir=data_dir, manual_dir=manual_dir, tensorboard=tensorboard)
     check_reading(image_size, fit, channels, broken)
     reading = {"image_size": image_size, "fit": fit, "channels": channels, "broken": broken}
     if isinstance(dataset, Splits):
         _check_not_given(division | reading)
     network = {"backbone": backbone, "weights": weights, "layer": layer}
     settings = _as_text(dataset=dataset, **reading, **network, **division, seed=seed, quick=quick)
+    board = None if tensorboard is None else prepare_board(tensorboard)
     output = make_folder(output)
     if skip_finished and (finished := _finished(output / "results.json", settings)):
         return finished
@@ -164,6 +179,8 @@ def run_experiment(
             )
         images = splits.unlabelled[:10_000] if quick else splits.unlabelled
         fresh, given = _extractors(splits.image_shape, seed=seed, **network)
+    if board is not None:
+        _clear_board(board)
     make_folder(unfinished)
     replace_text(unfinished / "settings.json", json.dumps(settings))
     with _stage("pretraining", seconds, verbose):
@@ -174,6 +191,7 @@ def run_experiment(
             epochs=2 if quick else 10,
             checkpoint=unfinished / "pretraining.weights.h5",
             seed=seed,
+            callbacks=_curves(board, "pretraining"),
             verbose=verbose,
         )
         extractor = remove_head(rotation_model)
@@ -183,7 +201,7 @@ def run_experiment(
         if len(shown) >= FEWEST_ON_A_MAP:
             points = umap_map(extract_features(extractor, shown), seed=seed)
     with _stage("classifiers", seconds, verbose):
-        options = {"seed": seed, "quick": quick, "verbose": verbose}
+        options = {"seed": seed, "quick": quick, "tensorboard": board, "verbose": verbose}
         runs = run_arms(extractor, splits, given=given, checkpoints=unfinished, **options)
     models = {
         "rotation_model": rotation_model,
@@ -197,9 +215,14 @@ def run_experiment(
         classifier = files / "classifier.keras"
         save_classifier(models["classifier"], classifier, splits.class_names, fit=splits.fit)
         _draw_pictures(files, splits, models, rotation_history, runs, points, quick)
+        if board is not None:
+            _write_features(board / FEATURES, models, shown, splits)
     results = settings | {"asked": settings, "fit": splits.fit, "skipped": list(splits.skipped)}
+    held = {"dataset": dataset, "backbone": backbone}
+    results["in_memory"] = [n for n, v in held.items() if isinstance(v, (Splits, keras.Model))]
     results["num_unlabelled"] = len(images)
     results |= _figures(splits, models, runs) | {"seconds": seconds, "versions": _versions()}
+    results["epochs"] |= {"pretraining": len(rotation_history.epoch)}
     replace_text(files / "results.json", json.dumps(results, indent=2) + "\n")
     _put_in_place(files, output)
     shutil.rmtree(unfinished)
@@ -212,6 +235,26 @@ def _extractors(image_shape, *, backbone, weights, layer, seed):
         return make_extractor(backbone, image_shape, layer=layer, seed=seed), None
     given = make_extractor(backbone, image_shape, weights=weights, layer=layer, seed=seed)
     return reinitialise(given, seed=seed), given
+
+
+def _curves(board, run):
+    """The callbacks that write a run's curves for TensorBoard: one, or none without a folder."""
+    return [] if board is None else [Curves(pathlib.Path(board) / run)]
+
+
+def _clear_board(board):
+    """No curves or features of an earlier run beside those of this one."""
+    for run in ("pretraining", *(f"{arm}_{budget}" for arm in ARM_NAMES for budget in BUDGETS)):
+        clear_curves(board / run)
+    clear_projector(board / FEATURES)
+
+
+def _write_features(folder, models, images, splits):
+    """The test images by what pretraining learnt, with what the classifier takes them for."""
+    features = extract_features(models["extractor"], images)
+    labels = splits.test.labels[: len(images)]
+    predictions = predict_classes(models["classifier"], images)
+    write_features(folder, features, images, labels, splits.class_names, predictions=predictions)
 
 
 def _as_text(**settings):
@@ -274,7 +317,17 @@ def budget_settings(budget, *, seed=0, quick=False):
     }
 
 
-def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=False, verbose=1):
+def run_arms(
+    extractor,
+    splits,
+    *,
+    given=None,
+    checkpoints=None,
+    seed=0,
+    quick=False,
+    tensorboard=None,
+    verbose=1,
+):
     """Train every arm under every budget on the labelled images, and test each one once.
 
     Args:
@@ -284,6 +337,7 @@ def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=F
         checkpoints: folder for a `checkpoint` of each run, as in `fit_classifier`.
         seed: of new weights and the order of images.
         quick: at most 10 epochs of the long budget.
+        tensorboard: folder for TensorBoard's curves, one below it for each run; None for none.
         verbose: 0 for no progress bar.
 
     Returns:
@@ -295,6 +349,10 @@ def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=F
     for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
         bar.set_postfix_str(f"{arm}, {budget}")
         checkpoint = checkpoints and pathlib.Path(checkpoints) / f"{arm}_{budget}.weights.h5"
+        settings = budget_settings(budget, seed=seed, quick=quick)
+        # After the others, so that it sees what they add to the logs.
+        curves = _curves(tensorboard, f"{arm}_{budget}")
+        settings["callbacks"] = [*settings.get("callbacks", ()), *curves]
         model, history = arms[arm](
             given if arm in GIVEN_ARMS else extractor,
             *splits.labelled,
@@ -303,7 +361,7 @@ def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=F
             checkpoint=checkpoint,
             seed=seed,
             verbose=0,
-            **budget_settings(budget, seed=seed, quick=quick),
+            **settings,
         )
         runs[arm, budget] = {
             "model": model,
@@ -341,8 +399,9 @@ def _check_same_run(unfinished, settings):
 
 def _put_in_place(files, output):
     """Put new files in the place of old ones; a full disk cannot break off renaming."""
-    # No old numbers or names beside new files, nor a picture that is not drawn any more.
-    for name in ("results.json", "classifier.json", "model.png", "model.txt", "umap.png"):
+    # No old numbers, names or pages beside new files, nor a picture that is not drawn any more.
+    numbers, pages = ("results.json", "classifier.json"), ("report.html", "explorer.html")
+    for name in (*numbers, *pages, "model.png", "model.txt", "umap.png"):
         (output / name).unlink(missing_ok=True)
     last = files / "results.json"
     for file in [*(file for file in files.iterdir() if file != last), last]:
@@ -357,6 +416,7 @@ def _figures(splits, models, runs):
         "stand_in": splits.stand_in,
         "num_labels": len(splits.labelled.labels),
         "num_validation": len(splits.validation.labels),
+        "num_test": len(splits.test.labels),
         "feature_dim": models["extractor"].output_shape[-1],
         "parameters": models["extractor"].count_params(),
         "rotation_accuracy": rotation_accuracy(models["rotation_model"], splits.test.images),
