@@ -306,6 +306,7 @@ def _run_seeds(options):
             data_dir=options.data_dir,
             manual_dir=options.manual_dir,
             quick=options.quick,
+            explorer=options.explorer,
             tensorboard=board / f"seed_{seed}" if board and several else board,
         )
         runs.append(run)
@@ -378,6 +379,12 @@ def _parser():
     add("--data-dir", metavar="DIR", help="where TFDS has, or shall put, prepared data")
     add("--manual-dir", metavar="DIR", help="folder with the data set's original files")
     add("--quick", action="store_true", help="a look at how it works, in about a minute")
+    add(
+        "--explorer",
+        action="store_true",
+        help="write explorer.html, too: test images as points to move over, network by network; "
+        "takes one or two minutes more",
+    )
     _add_tensorboard(parser, "curves, and the test images by their features")
     return parser
 

@@ -48,6 +48,7 @@ from rotnet_keras.evaluation import (
     predict_classes,
     rotation_accuracy,
 )
+from rotnet_keras.explorer import features_by_depth, save_explorer
 from rotnet_keras.maps import umap_map
 from rotnet_keras.models import reinitialise, remove_head
 from rotnet_keras.pictures import check_reading
@@ -61,6 +62,7 @@ from rotnet_keras.plots import (
     plot_rotations,
 )
 from rotnet_keras.prediction import save_classifier
+from rotnet_keras.rotation import ROTATIONS
 from rotnet_keras.training import fine_tune, pretrain, train_from_scratch, train_head
 
 # What the blog post of 2020 reports, on Fashion-MNIST with about 50,000 unlabelled images and
@@ -71,6 +73,7 @@ ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_
 GIVEN_ARMS = {"given_frozen": train_head, "given_fine_tuned": fine_tune}
 BUDGETS = ("short", "long")
 FEWEST_ON_A_MAP = 4  # test images
+MOST_EXPLORED = 5_000  # test images, which stay fluid in a browser
 ARM_NAMES = {
     "frozen": "frozen extractor,\nnew head",
     "scratch": "from scratch",
@@ -98,6 +101,7 @@ def run_experiment(
     data_dir=None,
     manual_dir=None,
     quick=False,
+    explorer=False,
     tensorboard=None,
     verbose=1,
 ):
@@ -126,6 +130,9 @@ def run_experiment(
         data_dir: as in `load_splits`.
         manual_dir: as in `load_splits`.
         quick: a short look, with too little data and training for its numbers to mean much.
+        explorer: write `explorer.html`, too, by `save_explorer`: up to 5,000 test images in the
+            random, the pretrained and the best fine-tuned network, at each depth. It takes one or
+            two minutes more.
         tensorboard: folder for what TensorBoard shows: curves while training runs, and at the end
             the test images by their features; None for none. What an earlier run left there is
             removed.
@@ -159,9 +166,10 @@ def run_experiment(
         _check_not_given(division | reading)
     network = {"backbone": backbone, "weights": weights, "layer": layer}
     settings = _as_text(dataset=dataset, **reading, **network, **division, seed=seed, quick=quick)
+    asked = settings | ({"explorer": True} if explorer else {})
     board = None if tensorboard is None else prepare_board(tensorboard)
     output = make_folder(output)
-    if skip_finished and (finished := _finished(output / "results.json", settings)):
+    if skip_finished and (finished := _finished(output / "results.json", asked)):
         return finished
     unfinished, seconds = output / "unfinished", {}
     _check_same_run(unfinished, settings)
@@ -208,8 +216,11 @@ def run_experiment(
         "extractor": extractor,
         "classifier": _best_fine_tuned(runs),
     }
+    files = make_folder(unfinished / "files")
+    if explorer and points is not None:
+        with _stage("explorer", seconds, verbose):
+            _write_explorer(files / "explorer.html", fresh, models, splits, shown, seed, quick)
     with _stage("files", seconds, verbose):
-        files = make_folder(unfinished / "files")
         for name in ("rotation_model", "extractor"):
             save_model(models[name], files / f"{name}.keras")
         classifier = files / "classifier.keras"
@@ -217,7 +228,7 @@ def run_experiment(
         _draw_pictures(files, splits, models, rotation_history, runs, points, quick)
         if board is not None:
             _write_features(board / FEATURES, models, shown, splits)
-    results = settings | {"asked": settings, "fit": splits.fit, "skipped": list(splits.skipped)}
+    results = settings | {"asked": asked, "fit": splits.fit, "skipped": list(splits.skipped)}
     held = {"dataset": dataset, "backbone": backbone}
     results["in_memory"] = [n for n, v in held.items() if isinstance(v, (Splits, keras.Model))]
     results["num_unlabelled"] = len(images)
@@ -408,6 +419,26 @@ def _put_in_place(files, output):
         os.replace(file, output / file.name)
 
 
+def _write_explorer(path, fresh, models, splits, images, seed, quick):
+    """The page on which the test images move from one network to another."""
+    images = images[:MOST_EXPLORED]
+    networks = {"random weights": fresh, "pretrained on rotations": models["extractor"]}
+    networks["fine-tuned on labels"] = remove_head(models["classifier"])
+    turned = [np.rot90(images, turns, axes=(1, 2)) for turns in ROTATIONS]
+    told = [predict_classes(models["rotation_model"], x) == k for k, x in enumerate(turned)]
+    save_explorer(
+        path,
+        features_by_depth(networks, images),
+        images,
+        splits.test.labels[: len(images)],
+        splits.class_names,
+        logits=extract_features(models["classifier"], images),
+        rotation_accuracies=np.mean(told, axis=0),
+        title=f"{_data_name(splits, quick)}: {len(images):,} test images",
+        seed=seed,
+    )
+
+
 def _figures(splits, models, runs):
     """The part of the results that says what was trained on what, and how well it did."""
     return {
@@ -430,9 +461,7 @@ def _figures(splits, models, runs):
 
 def _draw_pictures(output, splits, models, rotation_history, runs, points, quick):
     """Write the pictures of a run; each title says what data it shows."""
-    data = "STAND-IN: drawn garments, no real data"
-    data = data if splits.stand_in else printable(splits.name)
-    data += ", quick run" if quick else ""
+    data = _data_name(splits, quick)
     few = f"{len(splits.labelled.labels):,} labels"
     with picture(output / "rotations.png", f"The pretext task: how was it turned?\n{data}"):
         plot_rotations(splits.unlabelled[:4])
@@ -451,6 +480,12 @@ def _draw_pictures(output, splits, models, rotation_history, runs, points, quick
         plot_history({name.replace("\n", " "): history for name, history in long.items()}, ax=right)
         right.set_title(f"{few}, long training")
     draw_model(models["rotation_model"], output / "model.png", title=f"Rotation model\n{data}")
+
+
+def _data_name(splits, quick):
+    data = "STAND-IN: drawn garments, no real data"
+    data = data if splits.stand_in else printable(splits.name)
+    return data + (", quick run" if quick else "")
 
 
 def _accuracies_beside_blog(runs, data):

@@ -10,7 +10,6 @@ import math
 import pathlib
 from collections.abc import Mapping
 
-import jinja2
 import numpy as np
 from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource, Range1d
@@ -33,6 +32,7 @@ from rotnet_keras._checks import (
     got,
 )
 from rotnet_keras._files import printable, replace_text
+from rotnet_keras._pages import render
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.maps import align_maps, check_cache, umap_map
 from rotnet_keras.models import block_names, check_extractor, join_blocks
@@ -125,8 +125,9 @@ def save_explorer(
         "side": min(images.shape[1], LARGEST_SHOWN),
     }
     plot = _plot(maps, [places for places, _ in colourings.values()], chances)
-    page = _template().render(
-        title=printable(title),
+    page = render(
+        "explorer.html",
+        title=title,
         facts=facts,
         plot=json_item(plot),
         atlas=_atlas(images),
@@ -288,16 +289,6 @@ def _atlas(images):
     file = io.BytesIO()
     atlas.save(file, kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _template():
-    loader = jinja2.PackageLoader("rotnet_keras")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    # Bokeh refers to what stands before, so the order must stay.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
-    return environment.get_template("explorer.html")
 
 
 def _check_html(path):

@@ -1,4 +1,4 @@
-"""One page about a run, to read or to send: its numbers and pictures, and what was given to whom."""
+"""One page about a run, to read or to send: numbers, pictures, and what was given to whom."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import json
 import math
 import pathlib
 
-import jinja2
-
 from rotnet_keras._checks import check_path, check_seed, got
-from rotnet_keras._files import printable, replace_text
+from rotnet_keras._files import replace_text
+from rotnet_keras._pages import render
 from rotnet_keras.experiment import ARMS, BLOG, BUDGETS, run_experiment, summarise
 
 PAGE, NUMBERS = "report.html", "results.json"
@@ -82,7 +81,7 @@ def save_report(folder, *, seeds=None, command=None):
         ) from error
     shown |= {"command": command, "explorer": (folder / "explorer.html").exists()}
     shown["folders"] = [place.name for place in runs] if first != folder else []
-    replace_text(folder / PAGE, _template().render(shown))
+    replace_text(folder / PAGE, render(PAGE, **shown))
     return folder / PAGE
 
 
@@ -124,27 +123,15 @@ def _read(place):
 
 def _check_alike(runs):
     """Raise unless runs differ by their seed alone."""
-    (first, results), *others = runs.items()
+    first, *others = runs
     asked = [dict(run.get("asked", {})) | {"seed": None} for run in runs.values()]
-    for (place, _), other in zip(others, asked[1:], strict=True):
+    for place, other in zip(others, asked[1:], strict=True):
         if other != asked[0]:
             differ = [name for name in asked[0] if other.get(name) != asked[0][name]]
             raise ValueError(
                 f"folder must hold runs that differ by their seed alone, got {first.name} and "
                 f"{place.name} with other {', '.join(differ)}"
             )
-
-
-def _template():
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rotnet_keras"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(PAGE)
 
 
 def _of_all(runs):

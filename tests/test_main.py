@@ -76,6 +76,8 @@ def test_options_reach_the_experiment(calls, capsys, tmp_path):
             "data_dir": "d",
             "manual_dir": "m",
             "quick": True,
+            "explorer": False,
+            "tensorboard": None,
         }
     ]
     printed = capsys.readouterr().out
