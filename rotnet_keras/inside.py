@@ -36,7 +36,7 @@ def attention_maps(extractor, images, *, blocks=None, powers=None, batch_size=25
         batch_size: images computed at a time.
 
     Returns:
-        `{name: float32 (N, h, w)}`, at least 0, in the order of `blocks`, h and w being those of the
+        `{name: float32 (N, h, w)}`, at least 0, in the order of `blocks`, with h and w of the
         block's maps. `plot_attention_maps` draws them.
 
     Raises:

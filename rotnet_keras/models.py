@@ -246,7 +246,7 @@ def join_blocks(extractor, blocks=None, *, grid=4):
     layers = layers_of_blocks(extractor, (names[1:] or names) if blocks is None else blocks)
     extractor = copy_model(extractor)
     vectors = [_on_grid(extractor.get_layer(layer).output, grid) for layer in layers]
-    joined = keras.layers.Concatenate(name="joined")(vectors) if len(maps) > 1 else vectors[0]
+    joined = keras.layers.Concatenate(name="joined")(vectors) if len(vectors) > 1 else vectors[0]
     return keras.Model(extractor.inputs[0], joined, name=extractor.name)
 
 
