@@ -11,7 +11,7 @@ import pathlib
 from rotnet_keras._checks import check_path, check_seed, got
 from rotnet_keras._files import replace_text
 from rotnet_keras._pages import render
-from rotnet_keras.experiment import ARMS, BLOG, BUDGETS, run_experiment, summarise
+from rotnet_keras.experiment import ARMS, BLOG, BUDGETS, is_blogs_data, run_experiment, summarise
 
 PAGE, NUMBERS = "report.html", "results.json"
 PICTURES = ("rotations", "umap", "model", "accuracies", "training", "confusion")
@@ -204,14 +204,10 @@ def _of_one(place, results):
 
 
 def _is_like_the_blogs(results):
-    """Whether the blog's figures may stand beside: its data, or the stand-in for it, and its arms.
-
-    A folder of pictures may have the same name.
-    """
-    named = results["asked"]["dataset"] in (None, "fashion_mnist", "garments")
-    ours = named and "dataset" not in results.get("in_memory", ())
-    data = results["dataset"] in ("fashion_mnist", "garments")
-    return ours and data and {*results["arms"]} == {*ARMS}
+    """Whether the blog's figures may stand beside: its data, or the stand-in, and its arms."""
+    in_memory = results.get("in_memory", ())
+    data = is_blogs_data(results["asked"]["dataset"], in_memory, results["dataset"])
+    return data and {*results["arms"]} == {*ARMS}
 
 
 def _number(value):
