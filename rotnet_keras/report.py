@@ -113,6 +113,8 @@ def _read(place):
     try:
         results = json.loads((place / NUMBERS).read_text(encoding="utf-8"))
         summarise([results])
+        if not isinstance(results.get("asked"), dict):
+            raise ValueError("it does not say what was asked for")
         return results
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -124,10 +126,11 @@ def _read(place):
 def _check_alike(runs):
     """Raise unless runs differ by their seed alone."""
     first, *others = runs
-    asked = [dict(run.get("asked", {})) | {"seed": None} for run in runs.values()]
+    asked = [run["asked"] | {"seed": None} for run in runs.values()]
     for place, other in zip(others, asked[1:], strict=True):
         if other != asked[0]:
-            differ = [name for name in asked[0] if other.get(name) != asked[0][name]]
+            both = asked[0] | other
+            differ = [name for name in both if other.get(name) != asked[0].get(name)]
             raise ValueError(
                 f"folder must hold runs that differ by their seed alone, got {first.name} and "
                 f"{place.name} with other {', '.join(differ)}"
