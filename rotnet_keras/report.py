@@ -22,7 +22,6 @@ NAMES = {
     "fine_tuned": "fine-tuned",
     "given_frozen": "given weights, frozen, new head",
     "given_fine_tuned": "given weights, fine-tuned",
-    "gain": "fine-tuned minus from scratch, points",
 }
 # Where each arm's weights come from, and which of them the labels change.
 STARTS = {
@@ -79,8 +78,9 @@ def save_report(folder, *, seeds=None, command=None):
         raise ValueError(
             f"folder must hold {NUMBERS} as run_experiment writes it, got {folder}: {error!r}"
         ) from error
-    shown |= {"command": command, "explorer": (folder / "explorer.html").exists()}
-    shown["folders"] = [place.name for place in runs] if first != folder else []
+    explorer = first / "explorer.html"
+    shown["explorer"] = explorer.relative_to(folder).as_posix() if explorer.exists() else ""
+    shown |= {"command": command, "folders": [place.name for place in runs]}
     replace_text(folder / PAGE, render(PAGE, **shown))
     return folder / PAGE
 
