@@ -174,7 +174,8 @@ def _named(argument, labels, class_names):
             f"{argument} must lie in 0..{len(class_names) - 1}, one of the class_names each, "
             f"got {got(labels)} from {labels.min()} to {labels.max()}"
         )
-    names = [printable(name) for name in class_names]  # neither tabs nor ends of lines
+    # Neither tabs nor ends of lines, nor a blank line, which the projector leaves out.
+    names = [printable(name).strip() or repr(str(name)) for name in class_names]
     return [names[label] for label in labels]
 
 
@@ -191,7 +192,7 @@ def _sprite(images):
     side = min(images.shape[1], max(LARGEST_SPRITE // rows, 1))
     grey = images.shape[-1] == 1
     sprite = Image.new("L" if grey else "RGB", (rows * side, rows * side))
-    for place, image in enumerate(np.clip(images, 0, 255).astype("uint8")):
+    for place, image in enumerate(np.clip(np.rint(images), 0, 255).astype("uint8")):
         picture = Image.fromarray(image[..., 0] if grey else image)
         sprite.paste(picture.resize((side, side)), (place % rows * side, place // rows * side))
     return sprite, side

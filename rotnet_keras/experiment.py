@@ -68,6 +68,7 @@ from rotnet_keras.training import fine_tune, pretrain, train_from_scratch, train
 # What the blog post of 2020 reports, on Fashion-MNIST with about 50,000 unlabelled images and
 # 1,000 labelled ones. It does not say how long each classifier was trained.
 BLOG = {"rotation": 0.97, "frozen": 0.40, "scratch": 0.60, "fine_tuned": 0.75}
+BLOG_DATA = ("fashion_mnist", "garments")  # the blog's, and the stand-in for it
 ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_tune}
 # From weights that somebody else trained, ImageNet's for instance: the usual alternative.
 GIVEN_ARMS = {"given_frozen": train_head, "given_fine_tuned": fine_tune}
@@ -167,6 +168,8 @@ def run_experiment(
     network = {"backbone": backbone, "weights": weights, "layer": layer}
     settings = _as_text(dataset=dataset, **reading, **network, **division, seed=seed, quick=quick)
     asked = settings | ({"explorer": True} if explorer else {})
+    held = {"dataset": dataset, "backbone": backbone}
+    in_memory = [name for name, v in held.items() if isinstance(v, (Splits, keras.Model))]
     board = None if tensorboard is None else prepare_board(tensorboard)
     output = make_folder(output)
     if skip_finished and (finished := _finished(output / "results.json", asked)):
@@ -225,12 +228,12 @@ def run_experiment(
             save_model(models[name], files / f"{name}.keras")
         classifier = files / "classifier.keras"
         save_classifier(models["classifier"], classifier, splits.class_names, fit=splits.fit)
-        _draw_pictures(files, splits, models, rotation_history, runs, points, quick)
+        beside_blog = is_blogs_data(settings["dataset"], in_memory, splits.name)
+        _draw_pictures(files, splits, models, rotation_history, runs, points, quick, beside_blog)
         if board is not None:
             _write_features(board / FEATURES, models, shown, splits)
     results = settings | {"asked": asked, "fit": splits.fit, "skipped": list(splits.skipped)}
-    held = {"dataset": dataset, "backbone": backbone}
-    results["in_memory"] = [n for n, v in held.items() if isinstance(v, (Splits, keras.Model))]
+    results["in_memory"] = in_memory
     results["num_unlabelled"] = len(images)
     results |= _figures(splits, models, runs) | {"seconds": seconds, "versions": _versions()}
     results["epochs"] |= {"pretraining": len(rotation_history.epoch)}
@@ -272,6 +275,9 @@ def _as_text(**settings):
     """Settings as JSON keeps them: models and splits by their names, paths as text."""
 
     def plain(value):
+        if isinstance(value, os.PathLike) and not os.path.isabs(value):
+            # Told from a data set of that name, as `load_splits` tells them.
+            return os.path.join(os.curdir, os.fsdecode(value))
         if isinstance(value, np.integer):
             return int(value)
         if isinstance(value, (Splits, keras.Model)):
@@ -459,7 +465,13 @@ def _figures(splits, models, runs):
     }
 
 
-def _draw_pictures(output, splits, models, rotation_history, runs, points, quick):
+def is_blogs_data(asked, in_memory, name):
+    """Whether it is the blog's data or the stand-in; a folder or `Splits` may have the name."""
+    by_name = asked in (None, *BLOG_DATA) and "dataset" not in in_memory
+    return by_name and name in BLOG_DATA
+
+
+def _draw_pictures(output, splits, models, rotation_history, runs, points, quick, beside_blog):
     """Write the pictures of a run; each title says what data it shows."""
     data = _data_name(splits, quick)
     few = f"{len(splits.labelled.labels):,} labels"
@@ -469,7 +481,7 @@ def _draw_pictures(output, splits, models, rotation_history, runs, points, quick
         with picture(output / "umap.png", f"UMAP of rotation features, test images\n{data}"):
             plot_map(points, splits.test.labels[: len(points)], splits.class_names)
     with picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
-        plot_accuracies(_accuracies_beside_blog(runs, splits.name))
+        plot_accuracies(_accuracies(runs, beside_blog))
     with picture(output / "confusion.png", f"Fine-tuned on {few}, test images\n{data}"):
         plot_confusion(confusion(models["classifier"], *splits.test), splits.class_names)
     with picture(output / "training.png", f"Training curves\n{data}"):
@@ -488,10 +500,10 @@ def _data_name(splits, quick):
     return data + (", quick run" if quick else "")
 
 
-def _accuracies_beside_blog(runs, data):
+def _accuracies(runs, beside_blog):
     """Bars for each budget, and for the blog's where the arms and the data are like its own."""
     arms, series = _arms_of(runs), {}
-    if arms == list(ARMS) and data in ("fashion_mnist", "garments"):
+    if beside_blog and arms == list(ARMS):
         series["blog, Fashion-MNIST"] = {ARM_NAMES[arm]: BLOG[arm] for arm in ARMS}
     for budget in BUDGETS:
         accuracies = {ARM_NAMES[arm]: runs[arm, budget]["test_accuracy"] for arm in arms}

@@ -11,7 +11,7 @@ import pathlib
 from rotnet_keras._checks import check_path, check_seed, got
 from rotnet_keras._files import replace_text
 from rotnet_keras._pages import render
-from rotnet_keras.experiment import ARMS, BLOG, BUDGETS, run_experiment, summarise
+from rotnet_keras.experiment import ARMS, BLOG, BUDGETS, is_blogs_data, run_experiment, summarise
 
 PAGE, NUMBERS = "report.html", "results.json"
 PICTURES = ("rotations", "umap", "model", "accuracies", "training", "confusion")
@@ -22,7 +22,6 @@ NAMES = {
     "fine_tuned": "fine-tuned",
     "given_frozen": "given weights, frozen, new head",
     "given_fine_tuned": "given weights, fine-tuned",
-    "gain": "fine-tuned minus from scratch, points",
 }
 # Where each arm's weights come from, and which of them the labels change.
 STARTS = {
@@ -79,8 +78,9 @@ def save_report(folder, *, seeds=None, command=None):
         raise ValueError(
             f"folder must hold {NUMBERS} as run_experiment writes it, got {folder}: {error!r}"
         ) from error
-    shown |= {"command": command, "explorer": (folder / "explorer.html").exists()}
-    shown["folders"] = [place.name for place in runs] if first != folder else []
+    explorer = first / "explorer.html"
+    shown["explorer"] = explorer.relative_to(folder).as_posix() if explorer.exists() else ""
+    shown |= {"command": command, "folders": [place.name for place in runs]}
     replace_text(folder / PAGE, render(PAGE, **shown))
     return folder / PAGE
 
@@ -113,6 +113,8 @@ def _read(place):
     try:
         results = json.loads((place / NUMBERS).read_text(encoding="utf-8"))
         summarise([results])
+        if not isinstance(results.get("asked"), dict):
+            raise ValueError("it does not say what was asked for")
         return results
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -124,10 +126,11 @@ def _read(place):
 def _check_alike(runs):
     """Raise unless runs differ by their seed alone."""
     first, *others = runs
-    asked = [dict(run.get("asked", {})) | {"seed": None} for run in runs.values()]
+    asked = [run["asked"] | {"seed": None} for run in runs.values()]
     for place, other in zip(others, asked[1:], strict=True):
         if other != asked[0]:
-            differ = [name for name in asked[0] if other.get(name) != asked[0][name]]
+            both = asked[0] | other
+            differ = [name for name in both if other.get(name) != asked[0].get(name)]
             raise ValueError(
                 f"folder must hold runs that differ by their seed alone, got {first.name} and "
                 f"{place.name} with other {', '.join(differ)}"
@@ -204,14 +207,10 @@ def _of_one(place, results):
 
 
 def _is_like_the_blogs(results):
-    """Whether the blog's figures may stand beside: its data, or the stand-in for it, and its arms.
-
-    A folder of pictures may have the same name.
-    """
-    named = results["asked"]["dataset"] in (None, "fashion_mnist", "garments")
-    ours = named and "dataset" not in results.get("in_memory", ())
-    data = results["dataset"] in ("fashion_mnist", "garments")
-    return ours and data and {*results["arms"]} == {*ARMS}
+    """Whether the blog's figures may stand beside: its data, or the stand-in, and its arms."""
+    in_memory = results.get("in_memory", ())
+    data = is_blogs_data(results["asked"]["dataset"], in_memory, results["dataset"])
+    return data and {*results["arms"]} == {*ARMS}
 
 
 def _number(value):
