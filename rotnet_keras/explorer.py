@@ -183,7 +183,8 @@ class Page:
     def _repr_html_(self):
         text = html.escape(self.path.read_text(encoding="utf-8"))
         style = f"width: 100%; height: {self.height}px; border: 0"
-        return f'<iframe srcdoc="{text}" style="{style}" title="{html.escape(self.path.name)}">'
+        name = html.escape(self.path.name)
+        return f'<iframe srcdoc="{text}" style="{style}" title="{name}"></iframe>'
 
 
 def show_page(path, *, height=760):

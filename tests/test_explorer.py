@@ -261,8 +261,10 @@ def test_without_a_model_there_are_no_menus_for_it(tmp_path, open_page):
 def test_a_notebook_cell_shows_the_page(tmp_path, open_page):
     path = save_explorer(tmp_path / "a.html", {"features": GRID}, greys(), LABELS, NAMES)
     cell = tmp_path / "cell.html"
-    cell.write_text(f"<!DOCTYPE html>{show_page(path, height=500)._repr_html_()}")
+    shown = show_page(path, height=500)._repr_html_()
+    cell.write_text(f"<!DOCTYPE html>{shown}<p>what comes after</p>")
     opened = open_page(cell)
+    assert opened.get_by_text("what comes after").is_visible()
     inside = opened.frame_locator("iframe")
     inside.locator("body[data-ready]").wait_for()
     assert inside.locator("#legend .name").all_inner_texts() == NAMES
