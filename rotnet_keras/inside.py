@@ -65,6 +65,7 @@ def attention_maps(extractor, images, *, blocks=None, powers=None, batch_size=25
     batches = []
     for start in range(0, len(images), batch_size):
         activations = network(images[start : start + batch_size], training=False)
+        activations = keras.tree.flatten(activations)  # of one block, Keras gives no list
         batches.append([_summed(x, power) for x, power in zip(activations, powers, strict=True)])
     maps = dict(zip(names, map(np.concatenate, zip(*batches, strict=True)), strict=True))
     for name, power in zip(names, powers, strict=True):
@@ -97,7 +98,8 @@ def first_filters(extractor):
     if convolution is None:
         names = [layer.name for layer in extractor.layers]
         raise ValueError(f"extractor must have a Conv2D layer, got {extractor.name}: {got(names)}")
-    return keras.ops.convert_to_numpy(convolution.kernel).astype("float32")
+    kernel = keras.ops.convert_to_tensor(convolution.kernel)
+    return keras.ops.convert_to_numpy(kernel).astype("float32")  # a copy
 
 
 def similar_images(features, queries, *, count=8):

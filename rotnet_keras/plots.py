@@ -459,7 +459,7 @@ def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=Non
     if labels is not None or class_names is not None:
         labels, class_names = _check_named(labels, class_names, len(images))
     shown = np.column_stack([queries, neighbours])
-    axes = _axes_of_neighbours(axes, shown.shape, 1.1 if labels is None else 1.45)
+    axes = _axes_of_neighbours(axes, shown.shape, 1.1 if labels is None else 1.4)
     for row, places in zip(axes, shown, strict=True):
         for ax, place in zip(row, places, strict=True):
             _show(images[place], ax, framed=ax is row[0])
@@ -659,7 +659,7 @@ def _name_class(name, ax, *, same):
 
 
 def _show_filters(filters, ax):
-    """Draw filters `(h, w, C, F)` as a square of small images, a little apart."""
+    """Draw filters `(h, w, C, F)` as a square of small images; between them no shade of grey."""
     height, width, channels, count = filters.shape
     columns = math.ceil(math.sqrt(count))
     tall, gap = height / width, 0.12
@@ -672,7 +672,8 @@ def _show_filters(filters, ax):
         ax.imshow(shades.squeeze(-1) if grey else shades, extent=extent, **grey)
     ax.set(xlim=(-gap, columns * (1 + gap)))
     ax.set(ylim=(math.ceil(count / columns) * (tall + gap), -gap))
-    ax.set_axis_off()
+    ax.set(xticks=[], yticks=[], facecolor="lightsteelblue")
+    ax.spines[:].set_visible(False)
 
 
 def _check_filters(filters):
