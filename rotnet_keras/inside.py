@@ -14,10 +14,12 @@ from rotnet_keras._checks import (
     check_images,
     check_indices,
     check_list,
-    check_positive,
+    check_number,
     got,
 )
 from rotnet_keras.models import block_names, layers_of_blocks
+
+LARGEST = float(np.finfo("float32").max)
 
 
 def attention_maps(extractor, images, *, blocks=None, powers=None, batch_size=250):
@@ -98,8 +100,7 @@ def first_filters(extractor):
     if convolution is None:
         names = [layer.name for layer in extractor.layers]
         raise ValueError(f"extractor must have a Conv2D layer, got {extractor.name}: {got(names)}")
-    kernel = keras.ops.convert_to_tensor(convolution.kernel)
-    return keras.ops.convert_to_numpy(kernel).astype("float32")  # a copy
+    return keras.ops.convert_to_numpy(convolution.kernel).astype("float32")  # a copy
 
 
 def similar_images(features, queries, *, count=8):
@@ -152,7 +153,7 @@ def _summed(activations, power):
 def _check_powers(powers, names):
     powers = check_list("powers", powers, "number above 0, one for each block")
     for power in powers:
-        check_positive(powers=power)
+        check_number("powers", power, "above 0, within float32", lambda x: 0 < x <= LARGEST)
     if len(powers) != len(names):
         raise ValueError(f"powers must be {len(names)}, one for each of {names}, got {got(powers)}")
     return [float(power) for power in powers]

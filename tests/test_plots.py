@@ -287,7 +287,7 @@ def test_neighbours_of_another_class_are_told_by_sign_and_colour():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"neighbours": [[1], [0]]}, r"neighbours must be \(1, K\), a row for each query, got"),
+        ({"neighbours": [[1], [0]]}, r"neighbours must be \(1, K\), a row for each of the queries"),
         ({"neighbours": [[2]]}, r"neighbours must lie in 0\.\.1, .* got 2\.\.2"),
         ({"queries": [-1]}, r"queries must lie in 0\.\.1, .* got -1\.\.-1"),
         ({"class_names": ["Bag"]}, "labels must be whole numbers"),
