@@ -454,7 +454,8 @@ def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=Non
     neighbours = check_indices("neighbours", neighbours, len(images), ndim=2)
     if len(neighbours) != len(queries):
         raise ValueError(
-            f"neighbours must be ({len(queries)}, K), a row for each of the queries, got {got(neighbours)}"
+            f"neighbours must be ({len(queries)}, K), a row for each of the queries, "
+            f"got {got(neighbours)}"
         )
     if labels is not None or class_names is not None:
         labels, class_names = _check_named(labels, class_names, len(images))
