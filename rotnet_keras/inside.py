@@ -14,10 +14,12 @@ from rotnet_keras._checks import (
     check_images,
     check_indices,
     check_list,
-    check_positive,
+    check_number,
     got,
 )
 from rotnet_keras.models import block_names, layers_of_blocks
+
+LARGEST = float(np.finfo("float32").max)
 
 
 def attention_maps(extractor, images, *, blocks=None, powers=None, batch_size=250):
@@ -65,6 +67,7 @@ def attention_maps(extractor, images, *, blocks=None, powers=None, batch_size=25
     batches = []
     for start in range(0, len(images), batch_size):
         activations = network(images[start : start + batch_size], training=False)
+        activations = keras.tree.flatten(activations)  # of one block, Keras gives no list
         batches.append([_summed(x, power) for x, power in zip(activations, powers, strict=True)])
     maps = dict(zip(names, map(np.concatenate, zip(*batches, strict=True)), strict=True))
     for name, power in zip(names, powers, strict=True):
@@ -97,7 +100,7 @@ def first_filters(extractor):
     if convolution is None:
         names = [layer.name for layer in extractor.layers]
         raise ValueError(f"extractor must have a Conv2D layer, got {extractor.name}: {got(names)}")
-    return keras.ops.convert_to_numpy(convolution.kernel).astype("float32")
+    return keras.ops.convert_to_numpy(convolution.kernel).astype("float32")  # a copy
 
 
 def similar_images(features, queries, *, count=8):
@@ -150,7 +153,7 @@ def _summed(activations, power):
 def _check_powers(powers, names):
     powers = check_list("powers", powers, "number above 0, one for each block")
     for power in powers:
-        check_positive(powers=power)
+        check_number("powers", power, "above 0, within float32", lambda x: 0 < x <= LARGEST)
     if len(powers) != len(names):
         raise ValueError(f"powers must be {len(names)}, one for each of {names}, got {got(powers)}")
     return [float(power) for power in powers]

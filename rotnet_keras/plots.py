@@ -454,12 +454,13 @@ def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=Non
     neighbours = check_indices("neighbours", neighbours, len(images), ndim=2)
     if len(neighbours) != len(queries):
         raise ValueError(
-            f"neighbours must be ({len(queries)}, K), a row for each query, got {got(neighbours)}"
+            f"neighbours must be ({len(queries)}, K), a row for each of the queries, "
+            f"got {got(neighbours)}"
         )
     if labels is not None or class_names is not None:
         labels, class_names = _check_named(labels, class_names, len(images))
     shown = np.column_stack([queries, neighbours])
-    axes = _axes_of_neighbours(axes, shown.shape, 1.1 if labels is None else 1.45)
+    axes = _axes_of_neighbours(axes, shown.shape, 1.1 if labels is None else 1.4)
     for row, places in zip(axes, shown, strict=True):
         for ax, place in zip(row, places, strict=True):
             _show(images[place], ax, framed=ax is row[0])
@@ -501,9 +502,9 @@ def plot_rotation_mistakes(images, mistakes, *, axes=None):
     size = (1.9 * columns, 2.1 * math.ceil(count / columns))
     axes = _row_of_axes(axes, count, size, columns=columns)
     for ax, mistake in zip(axes, mistakes.itertuples(), strict=True):
-        _show(np.rot90(images[mistake.image], mistake.turned_by // 90), ax)
-        taken = f"taken for {mistake.taken_for}° ({mistake.taken_probability:.0%})"
-        ax.set_title(f"turned by {mistake.turned_by}°,\n{taken}", size=9)
+        _show(np.rot90(images[mistake.image], int(mistake.turned_by) // 90), ax)
+        taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
+        ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)
     return axes
 
 
@@ -659,7 +660,7 @@ def _name_class(name, ax, *, same):
 
 
 def _show_filters(filters, ax):
-    """Draw filters `(h, w, C, F)` as a square of small images, a little apart."""
+    """Draw filters `(h, w, C, F)` as a square of small images; between them no shade of grey."""
     height, width, channels, count = filters.shape
     columns = math.ceil(math.sqrt(count))
     tall, gap = height / width, 0.12
@@ -672,7 +673,8 @@ def _show_filters(filters, ax):
         ax.imshow(shades.squeeze(-1) if grey else shades, extent=extent, **grey)
     ax.set(xlim=(-gap, columns * (1 + gap)))
     ax.set(ylim=(math.ceil(count / columns) * (tall + gap), -gap))
-    ax.set_axis_off()
+    ax.set(xticks=[], yticks=[], facecolor="lightsteelblue")
+    ax.spines[:].set_visible(False)
 
 
 def _check_filters(filters):
@@ -688,7 +690,9 @@ def _check_filters(filters):
 def _check_maps(values, count):
     values = check_array("maps", values)
     if values.ndim != 3 or len(values) != count or 0 in values.shape:
-        raise ValueError(f"maps must be ({count}, h, w) each, one an image, got {got(values)}")
+        raise ValueError(
+            f"maps must be ({count}, h, w) each, a map for each of the images, got {got(values)}"
+        )
     check_finite("maps", values)
     if values.min() < 0:
         raise ValueError(f"maps must be at least 0, got {values.min()}")
