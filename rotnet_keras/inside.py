@@ -52,7 +52,7 @@ def attention_maps(extractor, images, *, blocks=None, powers=None, batch_size=25
         >>> {name: values.shape for name, values in maps.items()}
         {'block1': (5, 14, 14), 'block2': (5, 7, 7)}
 
-    Reference: figure 3 of https://arxiv.org/abs/1803.07728; the sum of powers is from Zagoruyko
+    Reference: the attention maps of https://arxiv.org/abs/1803.07728; the sum of powers is from Zagoruyko
     and Komodakis, 2017, https://arxiv.org/abs/1612.03928
     """
     check_functional(extractor, "extractor")
@@ -93,7 +93,7 @@ def first_filters(extractor):
         >>> first_filters(two_conv_extractor((28, 28, 1))).shape
         (3, 3, 1, 16)
 
-    Reference: figure 4 of https://arxiv.org/abs/1803.07728
+    Reference: the first-layer filters of https://arxiv.org/abs/1803.07728
     """
     check_functional(extractor, "extractor")
     convolution = next(_convolutions(extractor), None)

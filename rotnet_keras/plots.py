@@ -366,7 +366,7 @@ def plot_filters(filters_by_name, *, axes=None):
         >>> [len(ax.images) for ax in plot_filters(filters)]
         [16, 16]
 
-    Reference: figure 4 of https://arxiv.org/abs/1803.07728
+    Reference: the first-layer filters of https://arxiv.org/abs/1803.07728
     """
     check_mapping("filters_by_name", filters_by_name, "filters by name of the network")
     filters_by_name = {name: _check_filters(one) for name, one in filters_by_name.items()}
@@ -403,7 +403,7 @@ def plot_attention_maps(images, maps, *, axes=None):
         >>> [ax.get_title() for ax in axes[0]]
         ['image', 'block1', 'block2']
 
-    Reference: figure 3 of https://arxiv.org/abs/1803.07728
+    Reference: the attention maps of https://arxiv.org/abs/1803.07728
     """
     images = _pictures(images)
     check_mapping("maps", maps, "maps by name of the block")
