@@ -52,8 +52,8 @@ def attention_maps(extractor, images, *, blocks=None, powers=None, batch_size=25
         >>> {name: values.shape for name, values in maps.items()}
         {'block1': (5, 14, 14), 'block2': (5, 7, 7)}
 
-    Reference: the attention maps of https://arxiv.org/abs/1803.07728; the sum of powers is from Zagoruyko
-    and Komodakis, 2017, https://arxiv.org/abs/1612.03928
+    Reference: the attention maps of https://arxiv.org/abs/1803.07728; the sum of powers is from
+    Zagoruyko and Komodakis, 2017, https://arxiv.org/abs/1612.03928
     """
     check_functional(extractor, "extractor")
     check_count("batch_size", batch_size)
