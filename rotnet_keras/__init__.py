@@ -94,6 +94,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "plot_rotation_mistakes",
             "plot_rotations",
         ],
+        "pretrained": ["load_extractor"],
         "prediction": ["load_classifier", "predict_pictures", "save_classifier"],
         "pretraining": ["run_pretraining"],
         "experiment": ["run_experiment", "summarise"],

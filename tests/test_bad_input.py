@@ -908,6 +908,10 @@ FUNCTIONS |= {
         **COUNTED,
         "axes": of(AXES | {"wrong size": [[], [None], [None] * 3, [[None] * 2]]}, None),
     },
+    "load_extractor": {
+        "name": of(NEEDED_NAME, "two_conv_fashion_mnist"),
+        "with_head": of(FLAG, False),
+    },
     "make_extractor": {"backbone": of(NEEDED_NAME, "two_conv"), **BUILT},
     "backbone_extractor": {
         "backbone": of(FUNCTIONAL | NAME.rows, EXTRACTOR),
