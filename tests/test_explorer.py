@@ -212,6 +212,14 @@ def test_the_keyboard_reaches_all(page):
     assert opened.locator("#count").inner_text() == "8 of 12 images"
 
 
+def test_the_arrow_keys_go_on_from_a_click(page):
+    opened = page()
+    opened.mouse.click(*pixels(opened, 5))
+    assert said(opened)["image"] == "5 (counted from 0)"
+    opened.keyboard.press("ArrowRight")
+    assert said(opened)["image"] in ("4 (counted from 0)", "6 (counted from 0)")
+
+
 def test_a_phone_shows_the_card_at_a_tap(page):
     opened = page(width=390, height=780, is_mobile=True, has_touch=True)
     assert opened.evaluate("document.documentElement.scrollWidth") == 390

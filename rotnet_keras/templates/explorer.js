@@ -253,7 +253,7 @@
     "+": () => zoom(0.7), "=": () => zoom(0.7), "-": () => zoom(1 / 0.7), 0: whole, Escape: close,
   };
   map.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target !== map) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const act = DIRECTIONS[event.key] ? () => go(DIRECTIONS[event.key]) : keys[event.key];
     if (!act) return;
     event.preventDefault();
