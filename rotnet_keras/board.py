@@ -77,8 +77,10 @@ class Curves(keras.callbacks.Callback):
         return self.writers[part]
 
 
-def prepare_board(tensorboard):
-    """Return a path to write for TensorBoard, made if need be, or raise where that cannot be."""
+def check_board(tensorboard):
+    """Raise unless it is None, for nothing, or a path, and TensorBoard is installed."""
+    if tensorboard is None:
+        return
     check_path("tensorboard", tensorboard)
     # TensorFlow's own writer of event files imports it.
     if importlib.util.find_spec("tensorboard") is None:
@@ -86,7 +88,11 @@ def prepare_board(tensorboard):
             "tensorboard needs the package tensorboard, which is not installed: "
             "pip install tensorboard"
         )
-    return make_folder(tensorboard, "tensorboard")
+
+
+def prepare_board(tensorboard):
+    """Return the folder for TensorBoard, made if need be, or raise; None for None."""
+    return None if tensorboard is None else make_folder(tensorboard, "tensorboard")
 
 
 def clear_curves(folder):

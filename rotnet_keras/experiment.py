@@ -34,6 +34,7 @@ from rotnet_keras.backbones import make_extractor
 from rotnet_keras.board import (
     FEATURES,
     Curves,
+    check_board,
     clear_curves,
     clear_projector,
     prepare_board,
@@ -160,7 +161,8 @@ def run_experiment(
     check_counts_or_none(**division)
     check_seed(seed)
     check_path("output", output)
-    check_paths(data_dir=data_dir, manual_dir=manual_dir, tensorboard=tensorboard)
+    check_paths(data_dir=data_dir, manual_dir=manual_dir)
+    check_board(tensorboard)
     check_reading(image_size, fit, channels, broken)
     reading = {"image_size": image_size, "fit": fit, "channels": channels, "broken": broken}
     if isinstance(dataset, Splits):
@@ -170,7 +172,7 @@ def run_experiment(
     asked = settings | ({"explorer": True} if explorer else {})
     held = {"dataset": dataset, "backbone": backbone}
     in_memory = [name for name, v in held.items() if isinstance(v, (Splits, keras.Model))]
-    board = None if tensorboard is None else prepare_board(tensorboard)
+    board = prepare_board(tensorboard)
     output = make_folder(output)
     if skip_finished and (finished := _finished(output / "results.json", asked)):
         return finished

@@ -20,7 +20,7 @@ from rotnet_keras._checks import (
     got,
 )
 from rotnet_keras._files import make_folder, replace_text, save_model
-from rotnet_keras.board import Curves, prepare_board
+from rotnet_keras.board import Curves, check_board, prepare_board
 from rotnet_keras.datasets import load_splits, stream_images
 from rotnet_keras.models import NETWORKS, PRECISIONS, remove_head
 from rotnet_keras.pictures import check_reading
@@ -99,7 +99,7 @@ def run_pretraining(
     check_seed(seed)
     check_path("output", output)
     check_paths(data_dir=data_dir)
-    board = None if tensorboard is None else prepare_board(tensorboard)
+    check_board(tensorboard)
     held_out = None
     if images is None:
         reading = {"image_size": image_size, "fit": fit, "broken": broken}
@@ -118,7 +118,7 @@ def run_pretraining(
     else:
         images = check_upright(images)
     shape = images.element_spec.shape if isinstance(images, tf.data.Dataset) else images.shape[1:]
-    output, clock = make_folder(output), _Clock()
+    board, output, clock = prepare_board(tensorboard), make_folder(output), _Clock()
     settings = {"network": network, "epochs": epochs, "batch_size": batch_size, "seed": seed}
     settings |= {"all_rotations": all_rotations, "precision": precision}
     model, history = pretrain(

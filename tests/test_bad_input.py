@@ -11,6 +11,7 @@ got. Nothing is written by then.
 """
 
 import inspect
+import json
 import os
 import pathlib
 import re
@@ -657,6 +658,14 @@ FUNCTIONS = {
         "seed": of(SEED, 0),
         "cache": of(PATH, False),
     },
+    "save_projector": {
+        "folder": of(NEEDED_PATH, OUTPUT),
+        "features": of(POINTS | {"wrong size": [FEATURES[:5], FEATURES[:, :0]]}, FEATURES),
+        "images": of(SQUARE_ARRAYS | {"wrong size": [raised((12, 12, 2))]}, IMAGES),
+        "labels": of(WITHIN, LABELS),
+        "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+        "predictions": of(optional(WITHIN), LABELS),
+    },
     "features_by_depth": {
         "networks": of(
             MAPPING | {"wrong kind": [{"a": CLASSIFIER, "b": None}, {"a": MAPS}]}, {"a": EXTRACTOR}
@@ -807,6 +816,7 @@ FUNCTIONS = {
         "seed": of(SEED, 0),
         "output": of(NEEDED_PATH, OUTPUT),
         "data_dir": of(PATH, None),
+        "tensorboard": of(PATH, f"{OUTPUT}, either"),
         "verbose": of(FLAG, 0),
     },
     "run_experiment": {
@@ -817,6 +827,8 @@ FUNCTIONS = {
         "output": of(NEEDED_PATH, OUTPUT),
         "manual_dir": of(PATH, None),
         "quick": of(FLAG, True),
+        "explorer": of(FLAG, False),
+        "tensorboard": of(PATH, f"{OUTPUT}, either"),
         "skip_finished": of(FLAG, False),
         "verbose": of(FLAG, 0),
     },
@@ -1056,6 +1068,22 @@ FUNCTIONS["show_page"] = {
     "path": of(NEEDED_PATH | {"unknown name": ["page.txt", "missing.html"]}, GIVEN / "page.html"),
     "height": of(NEEDED_COUNT, 500),
 }
+REPORTED = {"asked": {"dataset": "mnist"}, "dataset": "mnist", "image_shape": [28, 28, 1]}
+REPORTED |= dict.fromkeys(["num_unlabelled", "num_labels", "num_validation", "parameters"], 100)
+REPORTED |= {"seed": 0, "feature_dim": 16, "stand_in": False, "quick": True, "backbone": "two_conv"}
+(GIVEN / "run").mkdir()
+(GIVEN / "run" / "results.json").write_text(json.dumps(RUN | REPORTED))
+FUNCTIONS["save_report"] = {
+    "folder": of(
+        NEEDED_PATH | {"unknown name": [GIVEN / "missing", GIVEN / "pictures"]}, GIVEN / "run"
+    ),
+    "seeds": of(
+        Kind({row: values for row, values in LISTED_SEEDS.rows.items() if row != "wrong kind"})
+        | {"wrong kind": ["10", object(), {}], "out of range": [[2**32]]},
+        None,
+    ),
+    "command": of(Kind({"wrong kind": [3, object(), ["a"], b"a"]}), "python"),
+}
 for name in ("load_splits", "stream_images"):
     FUNCTIONS[name] |= READING | {"channels": of(CHANNELS, None)}
 FUNCTIONS["fit_classifier"]["checkpoint"] = FUNCTIONS["pretrain"]["checkpoint"]
@@ -1167,7 +1195,7 @@ FORMS = {
 TAKE_IMAGES = [name for name in FUNCTIONS if "images" in FUNCTIONS[name]]
 TRAIN = {"fine_tune", "train_head", "train_from_scratch", "fit_classifier", "pretrain"}
 TRAIN |= {"self_train", "train_jointly", "fit_few_labels", "run_pretraining"}
-WITHOUT_NUMBERS = {"plot_rotations", "rotation_dataset", "save_explorer"}
+WITHOUT_NUMBERS = {"plot_rotations", "rotation_dataset", "save_explorer", "save_projector"}
 WITHOUT_NUMBERS |= {"plot_attention_maps", "plot_neighbours", "plot_rotation_mistakes"}
 COMPUTE = sorted({*TAKE_IMAGES} - TRAIN - WITHOUT_NUMBERS)
 
