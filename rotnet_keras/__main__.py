@@ -40,6 +40,7 @@ def main(arguments=None):
         job, options = _predict, _predict_parser().parse_args(arguments[1:])
     else:
         job, options = _experiment, _parser().parse_args(arguments)
+        options.command = _command(arguments)
     if _hosts_are_set():
         print(ONE_HOST, file=sys.stderr)
         return 2
@@ -91,8 +92,12 @@ def _stop_when_told(arguments):
 
 
 def _how_to_go_on(arguments):
-    command = shlex.join(["python", "-m", "rotnet_keras", *arguments])
-    return f"\nrotnet_keras: stopped; to go on, start it again: {command}"
+    return f"\nrotnet_keras: stopped; to go on, start it again: {_command(arguments)}"
+
+
+def _command(arguments):
+    """What was typed, for someone to type again."""
+    return shlex.join(["python", "-m", "rotnet_keras", *arguments])
 
 
 def _experiment(options):
@@ -107,7 +112,7 @@ def _experiment(options):
     if options.images is not None:
         table = table.drop(columns="blog")  # which had other images
     print(table.to_string(float_format="{:.1f}".format, na_rep="-"))
-    print(f"\nWritten to {options.output}")
+    print(f"\nWritten to {options.output}; to read or to send: {_write_reports(options)}")
     if runs[0]["stand_in"]:
         print("\n*** STAND-IN GARMENTS: these figures are of drawn images, not of real data. ***")
     if options.quick:
@@ -152,6 +157,7 @@ def _pretrain(options):
         seed=options.seed,
         output=options.output,
         data_dir=options.data_dir,
+        tensorboard=options.tensorboard,
         verbose=2,
     )
     if runtime.host == 0:
@@ -261,13 +267,29 @@ def _draw_study(summary, dataset, path):
         plot_budgets(summary)
 
 
+def _seeds(options):
+    return range(options.seed, options.seed + options.num_seeds)
+
+
+def _write_reports(options):
+    """One report for each seed, and one of all seeds where there are several: return its path."""
+    from rotnet_keras.report import save_report
+
+    output, command = pathlib.Path(options.output), options.command
+    if options.num_seeds == 1:
+        return save_report(output, command=command)
+    for seed in _seeds(options):
+        save_report(output / f"seed_{seed}", command=command)
+    return save_report(output, seeds=_seeds(options), command=command)
+
+
 def _run_seeds(options):
     from rotnet_keras.experiment import run_experiment
 
-    output = pathlib.Path(options.output)
-    several = options.num_seeds > 1
-    return [
-        run_experiment(
+    output, several, runs = pathlib.Path(options.output), options.num_seeds > 1, []
+    board = None if options.tensorboard is None else pathlib.Path(options.tensorboard)
+    for seed in _seeds(options):
+        run = run_experiment(
             options.dataset if options.images is None else pathlib.Path(options.images),
             num_labels=1000 if options.labels is options.images is None else options.labels,
             num_validation=options.validation,
@@ -284,9 +306,13 @@ def _run_seeds(options):
             data_dir=options.data_dir,
             manual_dir=options.manual_dir,
             quick=options.quick,
+            explorer=options.explorer,
+            tensorboard=board / f"seed_{seed}" if board and several else board,
         )
-        for seed in range(options.seed, options.seed + options.num_seeds)
-    ]
+        runs.append(run)
+        if several:  # the report of all seeds is not of this one's new results
+            (output / "report.html").unlink(missing_ok=True)
+    return runs
 
 
 def _parser():
@@ -353,7 +379,22 @@ def _parser():
     add("--data-dir", metavar="DIR", help="where TFDS has, or shall put, prepared data")
     add("--manual-dir", metavar="DIR", help="folder with the data set's original files")
     add("--quick", action="store_true", help="a look at how it works, in about a minute")
+    add(
+        "--explorer",
+        action="store_true",
+        help="write explorer.html, too: test images as points to move over, network by network; "
+        "takes one or two minutes more",
+    )
+    _add_tensorboard(parser, "curves, and the test images by their features")
     return parser
+
+
+def _add_tensorboard(parser, what):
+    parser.add_argument(
+        "--tensorboard",
+        metavar="DIR",
+        help=f"write {what} for `tensorboard --logdir DIR`; needs the package tensorboard",
+    )
 
 
 def _add_reading(parser):
@@ -514,6 +555,7 @@ def _pretrain_parser():
     add("--seed", type=int, default=0, help="of everything random (default: 0)")
     add("--output", default="pretraining", metavar="DIR", help="default: pretraining")
     add("--data-dir", metavar="DIR", help="where TFDS has, or shall put, prepared data")
+    _add_tensorboard(parser, "curves")
     return parser
 
 

@@ -110,10 +110,10 @@ def check_mapping(name, value, of):
         raise ValueError(f"{name} must be a dictionary of {of}, one or more, got {got(value)}")
 
 
-def check_table(name, table, columns):
+def check_table(name, table, columns, one="run"):
     """Raise unless `table` is a pandas table of at least one row that has the columns."""
     if table is None or (hasattr(table, "columns") and not len(table)):
-        raise ValueError(f"{name} must hold at least one run, got none")
+        raise ValueError(f"{name} must hold at least one {one}, got none")
     there = list(getattr(table, "columns", ()))
     missing = [column for column in columns if column not in there]
     if missing:
@@ -188,6 +188,20 @@ def check_labels(labels, count=None, name="labels", *, each="images"):
             f"got {labels.dtype} of shape {labels.shape}"
         )
     return labels
+
+
+def check_indices(name, values, length, *, ndim=1, of="images"):
+    """Return places in 0..length - 1 as an array of `ndim` axes, one place or more, or raise."""
+    indices = check_array(name, values)
+    if indices.ndim != ndim or not indices.size or not np.issubdtype(indices.dtype, np.integer):
+        axes = "(Q,)" if ndim == 1 else "(Q, K)"
+        raise ValueError(f"{name} must be whole numbers {axes}, one or more, got {got(indices)}")
+    if indices.min() < 0 or indices.max() >= length:
+        raise ValueError(
+            f"{name} must lie in 0..{length - 1}, the places of the {length} {of}, "
+            f"got {indices.min()}..{indices.max()}"
+        )
+    return indices
 
 
 def check_outputs(labels, model, name="labels"):

@@ -50,17 +50,17 @@ def save_model(model, path):
         model.save(beside)
 
 
-def make_folder(path):
+def make_folder(path, name="output"):
     """Return the path of a folder, made if need be, or raise unless files can be written in it."""
     path = pathlib.Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # a file of that name, a read-only folder above it
         raise OSError(
-            f"output must be a folder that can be written, got {path}: {error}"
+            f"{name} must be a folder that can be written, got {path}: {error}"
         ) from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise OSError(f"output must be a folder that can be written, got {path}: it is read-only")
+        raise OSError(f"{name} must be a folder that can be written, got {path}: it is read-only")
     return path
 
 

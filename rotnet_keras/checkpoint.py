@@ -13,6 +13,7 @@ import keras
 
 from rotnet_keras._checks import check_path
 from rotnet_keras._files import replace_with
+from rotnet_keras.board import Curves
 from rotnet_keras.runtime import alone, from_every_host, host_share
 
 FACTS = "rotnet_keras"
@@ -23,8 +24,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     Keras's `BackupAndRestore` keeps weights and epoch in two files, which a kill between them
     tears apart; here the epoch is an attribute of Keras's own weights file. It also forgets what
-    other callbacks count, so that early stopping would begin anew; here `EarlyStopping` and
-    `ReduceLROnPlateau` are shown the earlier epochs again, and the best weights are in the file.
+    other callbacks count, so that early stopping would begin anew; here `EarlyStopping`,
+    `ReduceLROnPlateau` and `Curves` are shown the earlier epochs again, and the best weights are in
+    the file.
     Of several hosts, all read the file and the first one writes it.
 
     It must be the last callback of `fit`, with the value of `first_epoch` as its `initial_epoch`.
@@ -45,6 +47,7 @@ class Checkpoint(keras.callbacks.Callback):
             raise OSError(f"checkpoint must lie in a folder that can be written, got {path}")
         counting = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
         self.counting = [callback for callback in callbacks if isinstance(callback, counting)]
+        self.drawing = [callback for callback in callbacks if isinstance(callback, Curves)]
         counted = [(type(c).__name__, c.monitor, c.patience) for c in self.counting]
         settings = settings | {"callbacks": counted}
         self.settings = {name: str(value) for name, value in settings.items()}
@@ -69,7 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
             return
         # First what is counted, which also lowers the learning rate, then all that is in the file.
         for epoch, earlier in enumerate(self.logs):
-            for callback in self.counting:
+            for callback in [*self.counting, *self.drawing]:
                 callback.on_epoch_end(epoch, dict(earlier))
         if not self.model.optimizer.built:  # loss scaling would make its variables again
             self.model.optimizer.build(self.model.trainable_variables)

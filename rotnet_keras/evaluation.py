@@ -5,15 +5,18 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics
 
 from rotnet_keras._checks import (
     check_array,
     check_count,
+    check_counts_or_none,
     check_examples,
+    check_finite,
     check_fits,
     check_images,
+    check_labels,
     check_list,
     check_model,
     check_outputs,
@@ -111,7 +114,7 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
     """
     rotations = check_rotations(rotations)
     check_classifier(model, least=len(rotations))
-    check_fits(check_upright(images).shape[1:], model)
+    check_fits(check_upright(check_images(images)).shape[1:], model)
     dataset = rotation_dataset(images, batch_size=batch_size, rotations=rotations, shuffle=False)
     right = [_outputs(model, x).argmax(axis=1) == y for x, y in dataset.as_numpy_iterator()]
     return float(np.concatenate(right).mean())
@@ -145,19 +148,8 @@ def rotation_confusion(
         >>> rotation_confusion(model, images, labels).sum(axis=2).tolist()
         [[3, 3, 3, 3], [2, 2, 2, 2]]
     """
-    check_model(model)
-    check_count("batch_size", batch_size)
-    images, labels = check_examples(images, labels)
-    rotations = check_rotations(rotations)
-    if images.shape[1] != images.shape[2]:
-        raise ValueError(f"images must be square, (N, S, S, C), got shape {images.shape}")
-    check_fits(images.shape[1:], model)
-    outputs = getattr(model, "output_shape", None)  # a subclass of Model does not say
-    if outputs != (None, len(rotations)):
-        raise ValueError(
-            f"model must give a logit for each of the {len(rotations)} rotations, "
-            f"got outputs of shape {outputs}"
-        )
+    images, rotations = _check_turned(model, images, rotations, batch_size)
+    labels = check_labels(labels, len(images))
     num_classes = count_classes(labels) if num_classes is None else num_classes
     check_count("num_classes", num_classes)
     if labels.min() < 0 or labels.max() >= num_classes:
@@ -166,11 +158,82 @@ def rotation_confusion(
             f"got {labels.min()}..{labels.max()}"
         )
     counts = np.zeros((num_classes, len(rotations), len(rotations)), int)
-    for row, turns in enumerate(rotations):
-        turned = np.rot90(images, turns, axes=(1, 2))  # a view: nothing is copied
-        predicted = predict_classes(model, turned, batch_size=batch_size)
-        np.add.at(counts, (labels, row, predicted), 1)
+    for row, logits in enumerate(_logits_turned(model, images, rotations, batch_size)):
+        np.add.at(counts, (labels, row, logits.argmax(axis=1)), 1)
     return counts
+
+
+def predict_rotations(model, images, *, rotations=ROTATIONS, batch_size=250):
+    """Say how probable a rotation model finds each rotation, for every image in all of them.
+
+    Args:
+        model: `keras.Model` from images to R logits, as `pretrain` returns it.
+        images: `(N, S, S, C)` array of upright images, pixels 0..255.
+        rotations: the R quarter turns that the model tells apart, in the order of its logits.
+        batch_size: images computed at a time.
+
+    Returns:
+        float32 array `(N, R, R)`: image, rotation that it was turned by, probability 0..1 given to
+        each rotation. The last axis sums to 1. `rotation_mistakes` lists the worst of it.
+
+    Raises:
+        ValueError: images that are not square, `rotations` that are not quarter turns, or a model
+            with another number of outputs.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
+        >>> predict_rotations(model, np.zeros((5, 28, 28, 1), "uint8"))[0, 0].tolist()
+        [0.25, 0.25, 0.25, 0.25]
+    """
+    images, rotations = _check_turned(model, images, rotations, batch_size)
+    turned = _logits_turned(model, images, rotations, batch_size)
+    return np.stack([special.softmax(logits, axis=1) for logits in turned], axis=1)
+
+
+def rotation_mistakes(probabilities, *, count=None, rotations=ROTATIONS):
+    """List the turned images whose rotation a model got wrong, worst first.
+
+    The worse a mistake, the less probable the model found the true rotation, which is what the
+    loss goes by. An image counts once for each turn that was mistaken; the first places of
+    `table.drop_duplicates("image")` are different images.
+
+    Args:
+        probabilities: `(N, R, R)`, as `predict_rotations` returns them.
+        count: most rows wanted; None for all mistakes.
+        rotations: the R quarter turns that were told apart.
+
+    Returns:
+        `pandas.DataFrame`, a row for each mistake, with the columns `image`, its place in 0..N-1;
+        `turned_by` and `taken_for`, in degrees, counter-clockwise; `true_probability` and
+        `taken_probability`, 0..1, of the two. It has no rows where nothing was mistaken.
+        `plot_rotation_mistakes` shows them.
+
+    Raises:
+        ValueError: `probabilities` that are not `(N, R, R)`, N at least 1, or do not sum to 1,
+            `rotations` that are not quarter turns, or a `count` below 1.
+
+    Example:
+        >>> probabilities = np.array([[[0.75, 0.25], [0.25, 0.75]], [[0.125, 0.875], [0.5, 0.5]]])
+        >>> rotation_mistakes(probabilities, rotations=(0, 2))
+           image  turned_by  taken_for  true_probability  taken_probability
+        0      1          0        180             0.125              0.875
+        1      1        180          0             0.500              0.500
+    """
+    probabilities, rotations = _check_probabilities(probabilities, rotations)
+    check_counts_or_none(count=count)
+    taken = probabilities.argmax(axis=2)
+    image, true = np.nonzero(taken != np.arange(len(rotations)))
+    taken = taken[image, true]
+    degrees = 90 * np.array(rotations)
+    table = {
+        "image": image,
+        "turned_by": degrees[true],
+        "taken_for": degrees[taken],
+        "true_probability": probabilities[image, true, true],
+        "taken_probability": probabilities[image, true, taken],
+    }
+    table = pd.DataFrame(table).sort_values("true_probability", kind="stable", ignore_index=True)
+    return table.head(count) if count else table
 
 
 def rotation_errors(counts, class_names, *, rotations=ROTATIONS):
@@ -274,6 +337,50 @@ def _check_classified(model, images, labels):
     images, labels = check_examples(images, labels, model=model)
     check_outputs(labels, model)
     return images, labels
+
+
+def _check_turned(model, images, rotations, batch_size):
+    """Return images and rotations, or raise unless the model tells images turned by them apart."""
+    check_model(model)
+    check_count("batch_size", batch_size)
+    images, rotations = check_images(images), check_rotations(rotations)
+    if images.shape[1] != images.shape[2]:
+        raise ValueError(f"images must be square, (N, S, S, C), got shape {images.shape}")
+    check_fits(images.shape[1:], model)
+    outputs = getattr(model, "output_shape", None)  # a subclass of Model does not say
+    if outputs != (None, len(rotations)):
+        raise ValueError(
+            f"model must give a logit for each of the {len(rotations)} rotations, "
+            f"got outputs of shape {outputs}"
+        )
+    return images, rotations
+
+
+def _logits_turned(model, images, rotations, batch_size):
+    """The logits `(N, R)` of all images in the first rotation, then in the next one, and so on."""
+    for turns in rotations:
+        turned = np.rot90(images, turns, axes=(1, 2))  # a view: nothing is copied
+        yield extract_features(model, turned, batch_size=batch_size).astype("float32")
+
+
+def _check_probabilities(probabilities, rotations):
+    """Return probabilities as an array and rotations listed, or raise where they do not fit."""
+    probabilities = check_array("probabilities", probabilities)
+    rotations = check_rotations(rotations)
+    size = len(rotations)
+    if probabilities.ndim != 3 or probabilities.shape[1:] != (size, size) or not len(probabilities):
+        raise ValueError(
+            f"probabilities must be (N, {size}, {size}) for {size} rotations, N at least 1, got "
+            f"shape {probabilities.shape}"
+        )
+    check_finite("probabilities", probabilities)
+    lowest, sums = probabilities.min(), probabilities.sum(axis=2, dtype="float64")
+    if lowest < 0 or np.abs(sums - 1).max() > 0.01:  # float16 and rounded tables are let through
+        raise ValueError(
+            "probabilities must be at least 0 and sum to 1 over the last axis, got "
+            f"{lowest} at least and sums of {sums.min():g} to {sums.max():g}"
+        )
+    return probabilities, rotations
 
 
 def _check_rotation_counts(counts, class_names, rotations):

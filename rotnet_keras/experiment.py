@@ -31,14 +31,25 @@ from rotnet_keras._checks import (
 from rotnet_keras._files import make_folder, printable, replace_text, save_model
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.backbones import make_extractor
+from rotnet_keras.board import (
+    FEATURES,
+    Curves,
+    check_board,
+    clear_curves,
+    clear_projector,
+    prepare_board,
+    write_features,
+)
 from rotnet_keras.datasets import Splits, load_splits
 from rotnet_keras.evaluation import (
     accuracy,
     ci95,
     confusion,
     extract_features,
+    predict_classes,
     rotation_accuracy,
 )
+from rotnet_keras.explorer import features_by_depth, save_explorer
 from rotnet_keras.maps import umap_map
 from rotnet_keras.models import reinitialise, remove_head
 from rotnet_keras.pictures import check_reading
@@ -52,16 +63,19 @@ from rotnet_keras.plots import (
     plot_rotations,
 )
 from rotnet_keras.prediction import save_classifier
+from rotnet_keras.rotation import ROTATIONS
 from rotnet_keras.training import fine_tune, pretrain, train_from_scratch, train_head
 
 # What the blog post of 2020 reports, on Fashion-MNIST with about 50,000 unlabelled images and
 # 1,000 labelled ones. It does not say how long each classifier was trained.
 BLOG = {"rotation": 0.97, "frozen": 0.40, "scratch": 0.60, "fine_tuned": 0.75}
+BLOG_DATA = ("fashion_mnist", "garments")  # the blog's, and the stand-in for it
 ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_tune}
 # From weights that somebody else trained, ImageNet's for instance: the usual alternative.
 GIVEN_ARMS = {"given_frozen": train_head, "given_fine_tuned": fine_tune}
 BUDGETS = ("short", "long")
 FEWEST_ON_A_MAP = 4  # test images
+MOST_EXPLORED = 5_000  # test images, which stay fluid in a browser
 ARM_NAMES = {
     "frozen": "frozen extractor,\nnew head",
     "scratch": "from scratch",
@@ -89,6 +103,8 @@ def run_experiment(
     data_dir=None,
     manual_dir=None,
     quick=False,
+    explorer=False,
+    tensorboard=None,
     verbose=1,
 ):
     """Run the whole experiment and write its numbers, models and pictures to a folder.
@@ -116,6 +132,12 @@ def run_experiment(
         data_dir: as in `load_splits`.
         manual_dir: as in `load_splits`.
         quick: a short look, with too little data and training for its numbers to mean much.
+        explorer: write `explorer.html`, too, by `save_explorer`: up to 5,000 test images in the
+            random, the pretrained and the best fine-tuned network, at each depth. It takes one or
+            two minutes more.
+        tensorboard: folder for what TensorBoard shows: curves while training runs, and at the end
+            the test images by their features; None for none. What an earlier run left there is
+            removed.
         verbose: 0 for no progress bars.
 
     Returns:
@@ -125,7 +147,8 @@ def run_experiment(
         DatasetError: the data set that was asked for cannot be had, or weights that must be
             downloaded.
         ValueError: an argument out of its range, or another run unfinished in the folder.
-        OSError: the output folder cannot be written.
+        OSError: the output folder, or TensorBoard's, cannot be written.
+        ImportError: TensorBoard is asked for, and not installed.
 
     Example:
         >>> results = run_experiment("garments", quick=True)  # doctest: +SKIP
@@ -139,14 +162,19 @@ def run_experiment(
     check_seed(seed)
     check_path("output", output)
     check_paths(data_dir=data_dir, manual_dir=manual_dir)
+    check_board(tensorboard)
     check_reading(image_size, fit, channels, broken)
     reading = {"image_size": image_size, "fit": fit, "channels": channels, "broken": broken}
     if isinstance(dataset, Splits):
         _check_not_given(division | reading)
     network = {"backbone": backbone, "weights": weights, "layer": layer}
     settings = _as_text(dataset=dataset, **reading, **network, **division, seed=seed, quick=quick)
+    asked = settings | ({"explorer": True} if explorer else {})
+    held = {"dataset": dataset, "backbone": backbone}
+    in_memory = [name for name, v in held.items() if isinstance(v, (Splits, keras.Model))]
+    board = prepare_board(tensorboard)
     output = make_folder(output)
-    if skip_finished and (finished := _finished(output / "results.json", settings)):
+    if skip_finished and (finished := _finished(output / "results.json", asked)):
         return finished
     unfinished, seconds = output / "unfinished", {}
     _check_same_run(unfinished, settings)
@@ -164,6 +192,8 @@ def run_experiment(
             )
         images = splits.unlabelled[:10_000] if quick else splits.unlabelled
         fresh, given = _extractors(splits.image_shape, seed=seed, **network)
+    if board is not None:
+        _clear_board(board)
     make_folder(unfinished)
     replace_text(unfinished / "settings.json", json.dumps(settings))
     with _stage("pretraining", seconds, verbose):
@@ -174,6 +204,7 @@ def run_experiment(
             epochs=2 if quick else 10,
             checkpoint=unfinished / "pretraining.weights.h5",
             seed=seed,
+            callbacks=_curves(board, "pretraining"),
             verbose=verbose,
         )
         extractor = remove_head(rotation_model)
@@ -183,23 +214,31 @@ def run_experiment(
         if len(shown) >= FEWEST_ON_A_MAP:
             points = umap_map(extract_features(extractor, shown), seed=seed)
     with _stage("classifiers", seconds, verbose):
-        options = {"seed": seed, "quick": quick, "verbose": verbose}
+        options = {"seed": seed, "quick": quick, "tensorboard": board, "verbose": verbose}
         runs = run_arms(extractor, splits, given=given, checkpoints=unfinished, **options)
     models = {
         "rotation_model": rotation_model,
         "extractor": extractor,
         "classifier": _best_fine_tuned(runs),
     }
+    files = make_folder(unfinished / "files")
+    if explorer and points is not None:
+        with _stage("explorer", seconds, verbose):
+            _write_explorer(files / "explorer.html", fresh, models, splits, shown, seed, quick)
     with _stage("files", seconds, verbose):
-        files = make_folder(unfinished / "files")
         for name in ("rotation_model", "extractor"):
             save_model(models[name], files / f"{name}.keras")
         classifier = files / "classifier.keras"
         save_classifier(models["classifier"], classifier, splits.class_names, fit=splits.fit)
-        _draw_pictures(files, splits, models, rotation_history, runs, points, quick)
-    results = settings | {"asked": settings, "fit": splits.fit, "skipped": list(splits.skipped)}
+        beside_blog = is_blogs_data(settings["dataset"], in_memory, splits.name)
+        _draw_pictures(files, splits, models, rotation_history, runs, points, quick, beside_blog)
+        if board is not None:
+            _write_features(board / FEATURES, models, shown, splits)
+    results = settings | {"asked": asked, "fit": splits.fit, "skipped": list(splits.skipped)}
+    results["in_memory"] = in_memory
     results["num_unlabelled"] = len(images)
     results |= _figures(splits, models, runs) | {"seconds": seconds, "versions": _versions()}
+    results["epochs"] |= {"pretraining": len(rotation_history.epoch)}
     replace_text(files / "results.json", json.dumps(results, indent=2) + "\n")
     _put_in_place(files, output)
     shutil.rmtree(unfinished)
@@ -214,10 +253,33 @@ def _extractors(image_shape, *, backbone, weights, layer, seed):
     return reinitialise(given, seed=seed), given
 
 
+def _curves(board, run):
+    """The callbacks that write a run's curves for TensorBoard: one, or none without a folder."""
+    return [] if board is None else [Curves(pathlib.Path(board) / run)]
+
+
+def _clear_board(board):
+    """No curves or features of an earlier run beside those of this one."""
+    for run in ("pretraining", *(f"{arm}_{budget}" for arm in ARM_NAMES for budget in BUDGETS)):
+        clear_curves(board / run)
+    clear_projector(board / FEATURES)
+
+
+def _write_features(folder, models, images, splits):
+    """The test images by what pretraining learnt, with what the classifier takes them for."""
+    features = extract_features(models["extractor"], images)
+    labels = splits.test.labels[: len(images)]
+    predictions = predict_classes(models["classifier"], images)
+    write_features(folder, features, images, labels, splits.class_names, predictions=predictions)
+
+
 def _as_text(**settings):
     """Settings as JSON keeps them: models and splits by their names, paths as text."""
 
     def plain(value):
+        if isinstance(value, os.PathLike) and not os.path.isabs(value):
+            # Told from a data set of that name, as `load_splits` tells them.
+            return os.path.join(os.curdir, os.fsdecode(value))
         if isinstance(value, np.integer):
             return int(value)
         if isinstance(value, (Splits, keras.Model)):
@@ -274,7 +336,17 @@ def budget_settings(budget, *, seed=0, quick=False):
     }
 
 
-def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=False, verbose=1):
+def run_arms(
+    extractor,
+    splits,
+    *,
+    given=None,
+    checkpoints=None,
+    seed=0,
+    quick=False,
+    tensorboard=None,
+    verbose=1,
+):
     """Train every arm under every budget on the labelled images, and test each one once.
 
     Args:
@@ -284,6 +356,7 @@ def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=F
         checkpoints: folder for a `checkpoint` of each run, as in `fit_classifier`.
         seed: of new weights and the order of images.
         quick: at most 10 epochs of the long budget.
+        tensorboard: folder for TensorBoard's curves, one below it for each run; None for none.
         verbose: 0 for no progress bar.
 
     Returns:
@@ -295,6 +368,10 @@ def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=F
     for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
         bar.set_postfix_str(f"{arm}, {budget}")
         checkpoint = checkpoints and pathlib.Path(checkpoints) / f"{arm}_{budget}.weights.h5"
+        settings = budget_settings(budget, seed=seed, quick=quick)
+        # After the others, so that it sees what they add to the logs.
+        curves = _curves(tensorboard, f"{arm}_{budget}")
+        settings["callbacks"] = [*settings.get("callbacks", ()), *curves]
         model, history = arms[arm](
             given if arm in GIVEN_ARMS else extractor,
             *splits.labelled,
@@ -303,7 +380,7 @@ def run_arms(extractor, splits, *, given=None, checkpoints=None, seed=0, quick=F
             checkpoint=checkpoint,
             seed=seed,
             verbose=0,
-            **budget_settings(budget, seed=seed, quick=quick),
+            **settings,
         )
         runs[arm, budget] = {
             "model": model,
@@ -341,12 +418,33 @@ def _check_same_run(unfinished, settings):
 
 def _put_in_place(files, output):
     """Put new files in the place of old ones; a full disk cannot break off renaming."""
-    # No old numbers or names beside new files, nor a picture that is not drawn any more.
-    for name in ("results.json", "classifier.json", "model.png", "model.txt", "umap.png"):
+    # No old numbers, names or pages beside new files, nor a picture that is not drawn any more.
+    numbers, pages = ("results.json", "classifier.json"), ("report.html", "explorer.html")
+    for name in (*numbers, *pages, "model.png", "model.txt", "umap.png"):
         (output / name).unlink(missing_ok=True)
     last = files / "results.json"
     for file in [*(file for file in files.iterdir() if file != last), last]:
         os.replace(file, output / file.name)
+
+
+def _write_explorer(path, fresh, models, splits, images, seed, quick):
+    """The page on which the test images move from one network to another."""
+    images = images[:MOST_EXPLORED]
+    networks = {"random weights": fresh, "pretrained on rotations": models["extractor"]}
+    networks["fine-tuned on labels"] = remove_head(models["classifier"])
+    turned = [np.rot90(images, turns, axes=(1, 2)) for turns in ROTATIONS]
+    told = [predict_classes(models["rotation_model"], x) == k for k, x in enumerate(turned)]
+    save_explorer(
+        path,
+        features_by_depth(networks, images),
+        images,
+        splits.test.labels[: len(images)],
+        splits.class_names,
+        logits=extract_features(models["classifier"], images),
+        rotation_accuracies=np.mean(told, axis=0),
+        title=f"{_data_name(splits, quick)}: {len(images):,} test images",
+        seed=seed,
+    )
 
 
 def _figures(splits, models, runs):
@@ -357,6 +455,7 @@ def _figures(splits, models, runs):
         "stand_in": splits.stand_in,
         "num_labels": len(splits.labelled.labels),
         "num_validation": len(splits.validation.labels),
+        "num_test": len(splits.test.labels),
         "feature_dim": models["extractor"].output_shape[-1],
         "parameters": models["extractor"].count_params(),
         "rotation_accuracy": rotation_accuracy(models["rotation_model"], splits.test.images),
@@ -368,11 +467,15 @@ def _figures(splits, models, runs):
     }
 
 
-def _draw_pictures(output, splits, models, rotation_history, runs, points, quick):
+def is_blogs_data(asked, in_memory, name):
+    """Whether it is the blog's data or the stand-in; a folder or `Splits` may have the name."""
+    by_name = asked in (None, *BLOG_DATA) and "dataset" not in in_memory
+    return by_name and name in BLOG_DATA
+
+
+def _draw_pictures(output, splits, models, rotation_history, runs, points, quick, beside_blog):
     """Write the pictures of a run; each title says what data it shows."""
-    data = "STAND-IN: drawn garments, no real data"
-    data = data if splits.stand_in else printable(splits.name)
-    data += ", quick run" if quick else ""
+    data = _data_name(splits, quick)
     few = f"{len(splits.labelled.labels):,} labels"
     with picture(output / "rotations.png", f"The pretext task: how was it turned?\n{data}"):
         plot_rotations(splits.unlabelled[:4])
@@ -380,7 +483,7 @@ def _draw_pictures(output, splits, models, rotation_history, runs, points, quick
         with picture(output / "umap.png", f"UMAP of rotation features, test images\n{data}"):
             plot_map(points, splits.test.labels[: len(points)], splits.class_names)
     with picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
-        plot_accuracies(_accuracies_beside_blog(runs, splits.name))
+        plot_accuracies(_accuracies(runs, beside_blog))
     with picture(output / "confusion.png", f"Fine-tuned on {few}, test images\n{data}"):
         plot_confusion(confusion(models["classifier"], *splits.test), splits.class_names)
     with picture(output / "training.png", f"Training curves\n{data}"):
@@ -393,10 +496,16 @@ def _draw_pictures(output, splits, models, rotation_history, runs, points, quick
     draw_model(models["rotation_model"], output / "model.png", title=f"Rotation model\n{data}")
 
 
-def _accuracies_beside_blog(runs, data):
+def _data_name(splits, quick):
+    data = "STAND-IN: drawn garments, no real data"
+    data = data if splits.stand_in else printable(splits.name)
+    return data + (", quick run" if quick else "")
+
+
+def _accuracies(runs, beside_blog):
     """Bars for each budget, and for the blog's where the arms and the data are like its own."""
     arms, series = _arms_of(runs), {}
-    if arms == list(ARMS) and data in ("fashion_mnist", "garments"):
+    if beside_blog and arms == list(ARMS):
         series["blog, Fashion-MNIST"] = {ARM_NAMES[arm]: BLOG[arm] for arm in ARMS}
     for budget in BUDGETS:
         accuracies = {ARM_NAMES[arm]: runs[arm, budget]["test_accuracy"] for arm in arms}

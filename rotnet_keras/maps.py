@@ -51,6 +51,7 @@ def umap_map(features, *, seed=0, cache=None, **settings):
     if features.ndim != 2 or len(features) < 4 or not np.isfinite(features).all():
         raise ValueError(f"features must be finite, (N, D) with N at least 4, got {features.shape}")
     check_seed(seed)
+    check_cache(cache)
     settings = {"n_neighbors": min(15, len(features) - 1), "n_jobs": 1} | settings
     lay_out = _lay_out
     # Functions and the like, which `metric` may be, have no contents to know them by.
@@ -99,6 +100,12 @@ def align_maps(maps):
     return [points.astype("float32") for points in (first, *turned)]
 
 
+def check_cache(cache):
+    """Raise unless `cache` is a path, None, or False."""
+    if cache is not None and cache is not False:
+        check_path("cache", cache)
+
+
 def _lay_out(features, seed, settings, version):
     """What is remembered, by all of its arguments; `version` is only for that."""
     import umap  # takes seconds: only whoever draws a new map waits for it
@@ -126,8 +133,6 @@ def _remembered(cache):
     """`_lay_out` that remembers in a folder, or the plain one where there is none to write to."""
     if cache is False:
         return _lay_out
-    if cache is not None:
-        check_path("cache", cache)
     home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     try:
         folder = make_folder(cache or os.environ.get(CACHE) or home / "rotnet_keras")

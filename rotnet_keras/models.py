@@ -243,17 +243,10 @@ def join_blocks(extractor, blocks=None, *, grid=4):
     """
     check_count("grid", grid)
     names = block_names(extractor)
-    blocks = (names[1:] or names) if blocks is None else blocks
-    if isinstance(blocks, (tuple, list)) and not blocks:
-        raise ValueError("blocks must name at least one block, got none")
-    blocks = check_list("blocks", blocks, "number or name of a layer")
-    layers = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
+    layers = layers_of_blocks(extractor, (names[1:] or names) if blocks is None else blocks)
     extractor = copy_model(extractor)
-    maps = [extractor.get_layer(layer).output for layer in layers]
-    if not all(isinstance(x, keras.KerasTensor) and len(x.shape) == 4 for x in maps):
-        raise ValueError(f"blocks must put out maps (B, H, W, C), got {blocks}")
-    vectors = [_on_grid(x, grid) for x in maps]
-    joined = keras.layers.Concatenate(name="joined")(vectors) if len(maps) > 1 else vectors[0]
+    vectors = [_on_grid(extractor.get_layer(layer).output, grid) for layer in layers]
+    joined = keras.layers.Concatenate(name="joined")(vectors) if len(vectors) > 1 else vectors[0]
     return keras.Model(extractor.inputs[0], joined, name=extractor.name)
 
 
@@ -541,12 +534,25 @@ def _set_trainable(model, may_train):
     return model
 
 
+def layers_of_blocks(extractor, blocks):
+    """Return the names of the layers that numbers or names mean, or raise if one gives no maps."""
+    if isinstance(blocks, (tuple, list)) and not blocks:
+        raise ValueError("blocks must name at least one block, got none")
+    blocks = check_list("blocks", blocks, "number or name of a layer")
+    names = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
+    maps = [extractor.get_layer(name).output for name in names]
+    if not all(isinstance(x, keras.KerasTensor) and len(x.shape) == 4 for x in maps):
+        raise ValueError(f"blocks must put out maps (B, H, W, C), got {blocks}")
+    return names
+
+
 def _layer_of_block(extractor, block, argument="block"):
-    """The layer that a number or a name means."""
+    """The layer that a number or a name means; a model within the model is none."""
     blocks = block_names(extractor)
     if is_whole(block) and 1 <= block <= len(blocks):
         return blocks[block - 1]
-    if not isinstance(block, str) or block not in [layer.name for layer in extractor.layers]:
+    layers = [layer.name for layer in extractor.layers if not isinstance(layer, keras.Model)]
+    if not isinstance(block, str) or block not in layers:
         raise ValueError(
             f"{argument} must be a number from 1 to {len(blocks)} or the name of a layer, such as "
             f"one of {blocks}, got {got(block)}"
@@ -554,18 +560,18 @@ def _layer_of_block(extractor, block, argument="block"):
     return block
 
 
-def check_extractor(extractor):
+def check_extractor(extractor, name="extractor"):
     """Raise unless a head can be attached to `extractor`."""
-    check_functional(extractor, "extractor")
+    check_functional(extractor, name)
     shape = extractor.output_shape
     if not isinstance(shape, tuple) or len(shape) != 2:
         raise ValueError(
-            "extractor must be a functional keras.Model with one output (B, D), "
+            f"{name} must be a functional keras.Model with one output (B, D), "
             f"got {extractor!r} with output {shape}"
         )
     if any(layer.name == HEAD for layer in extractor.layers):
         raise ValueError(
-            f'extractor must have no layer named "{HEAD}", got one; use swap_head to replace it'
+            f'{name} must have no layer named "{HEAD}", got one; use swap_head to replace it'
         )
 
 

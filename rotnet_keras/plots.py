@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import pathlib
+import textwrap
 
 import keras
 import matplotlib.axes
@@ -15,6 +17,7 @@ from rotnet_keras._checks import (
     check_array,
     check_finite,
     check_images,
+    check_indices,
     check_labels,
     check_list,
     check_mapping,
@@ -50,23 +53,13 @@ def plot_rotations(images, *, axes=None):
         >>> plot_rotations(np.zeros((2, 28, 28, 1), "uint8")).shape
         (2, 4)
     """
-    images = check_upright(check_images(images))
+    images = check_upright(_pictures(images))
     count = len(images)
-    if images.shape[-1] not in (1, 3):
-        raise ValueError(f"images must have 1 or 3 channels, got {images.shape}")
-    if axes is None:
-        size = (1.5 * NUM_ROTATIONS, 1.5 * count + 0.4)
-        _, axes = plt.subplots(
-            count, NUM_ROTATIONS, figsize=size, squeeze=False, layout="constrained"
-        )
-    elif np.shape(axes) != (count, NUM_ROTATIONS) or not all(map(_is_axes, np.ravel(axes))):
-        raise ValueError(f"axes must be an array of ({count}, 4) axes, got {got(axes)}")
-    images = images.astype("uint8")  # matplotlib takes floats for 0..1
+    axes = _grid_of_axes(axes, (count, NUM_ROTATIONS), (1.5 * NUM_ROTATIONS, 1.5 * count + 0.4))
     rotated = rotate_batch(images)[0].numpy().reshape(NUM_ROTATIONS, count, *images.shape[1:])
     for row, turned in zip(axes, np.swapaxes(rotated, 0, 1), strict=True):
         for ax, image in zip(row, turned, strict=True):
-            ax.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **_grey(image))
-            ax.set_axis_off()
+            _show(image, ax)
     for ax, name in zip(axes[0], ROTATION_NAMES, strict=True):
         ax.set_title(name)
     return axes
@@ -140,11 +133,7 @@ def plot_map(points, labels, class_names, *, ax=None):
     check_finite("points", points)
     labels = check_labels(labels, len(points), each="points")
     class_names = check_list("class_names", class_names, "name, one for each class")
-    if labels.min() < 0 or labels.max() >= len(class_names):
-        raise ValueError(
-            f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, "
-            f"got {labels.min()}..{labels.max()}"
-        )
+    _check_have_names(labels, class_names)
     ax = _axes(ax, figsize=(8.5, 6.5))
     colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "gist_rainbow")
     for label, name in enumerate(class_names):
@@ -353,6 +342,172 @@ def _bars_of_classes(errors, ax):
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def plot_filters(filters_by_name, *, axes=None):
+    """Draw the first filters of networks side by side, as the paper does with and without labels.
+
+    Each filter has its own scale, on which 0 is mid-grey and the largest weight, up or down, is
+    white or black; three channels are shown as colours.
+
+    Args:
+        filters_by_name: `{name: array (h, w, C, F)}` with 1 or 3 channels, as `first_filters`
+            returns them.
+        axes: array of one axes for each network; None makes a figure.
+
+    Returns:
+        The array of axes, `(number of networks,)`.
+
+    Raises:
+        ValueError: no filters, some that are not finite or not of that form, or `axes` that are
+            none.
+
+    Example:
+        >>> rotation, other = (two_conv_extractor((28, 28, 1), seed=seed) for seed in (0, 1))
+        >>> filters = {"rotation": first_filters(rotation), "other": first_filters(other)}
+        >>> [len(ax.images) for ax in plot_filters(filters)]
+        [16, 16]
+
+    Reference: the first-layer filters of https://arxiv.org/abs/1803.07728
+    """
+    check_mapping("filters_by_name", filters_by_name, "filters by name of the network")
+    filters_by_name = {name: _check_filters(one) for name, one in filters_by_name.items()}
+    count = len(filters_by_name)
+    axes = _row_of_axes(axes, count, (3.2 * count, 3.5))
+    for ax, (name, filters) in zip(axes, filters_by_name.items(), strict=True):
+        _show_filters(filters, ax)
+        ax.set_title(_text(name))
+    return axes
+
+
+def plot_attention_maps(images, maps, *, axes=None):
+    """Draw images, one a row, and beside each where the blocks of a network respond to it.
+
+    Each map has its own scale, from 0 in black to its largest value, and covers its image. For an
+    image in its four rotations, take `rotated = rotate_batch(image[None])[0]` and draw
+    `attention_maps(extractor, rotated)`.
+
+    Args:
+        images: `(N, H, W, C)` with 1 or 3 channels, pixels 0..255.
+        maps: `{name: array (N, h, w)}`, at least 0, as `attention_maps` returns them.
+        axes: `(N, 1 + number of maps)` array of axes; None makes a figure.
+
+    Returns:
+        The array of axes.
+
+    Raises:
+        ValueError: `images`, `maps` or `axes` that are not of that form.
+
+    Example:
+        >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16))
+        >>> rotated = rotate_batch(np.zeros((1, 28, 28, 1), "uint8"))[0]
+        >>> axes = plot_attention_maps(rotated, attention_maps(extractor, rotated))
+        >>> [ax.get_title() for ax in axes[0]]
+        ['image', 'block1', 'block2']
+
+    Reference: the attention maps of https://arxiv.org/abs/1803.07728
+    """
+    images = _pictures(images)
+    check_mapping("maps", maps, "maps by name of the block")
+    maps = {name: _check_maps(values, len(images)) for name, values in maps.items()}
+    count, columns = len(images), 1 + len(maps)
+    axes = _grid_of_axes(axes, (count, columns), (1.5 * columns, 1.5 * count + 0.4))
+    for row, (ax, *others) in enumerate(axes):
+        shown = _show(images[row], ax)
+        for other, values in zip(others, maps.values(), strict=True):
+            style = {"cmap": "inferno", "vmin": 0, "vmax": values[row].max() or 1}
+            other.imshow(values[row], extent=shown.get_extent(), **style)
+            other.set_axis_off()
+    for ax, name in zip(axes[0], ["image", *map(_text, maps)], strict=True):
+        ax.set_title(name)
+    return axes
+
+
+def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=None, axes=None):
+    """Show images, one a row, and beside each those that a network finds most like it.
+
+    The images asked about stand first, in a frame. With labels, the class stands beneath each
+    image, in red and after the sign ≠ where it is not that of the image asked about.
+
+    Args:
+        images: `(N, H, W, C)` with 1 or 3 channels, pixels 0..255.
+        queries: `(Q,)` whole numbers, places in `images`.
+        neighbours: `(Q, K)` whole numbers, places in `images`, as `similar_images` returns them.
+        labels: `(N,)` whole numbers; None shows no classes.
+        class_names: one a class; None shows the labels themselves.
+        axes: `(Q, 1 + K)` array of axes; None makes a figure.
+
+    Returns:
+        The array of axes.
+
+    Raises:
+        ValueError: `images`, `queries`, `neighbours`, `labels` or `axes` that are not of that
+            form, a label without a name, or names without labels.
+
+    Example:
+        >>> images, features = np.zeros((3, 28, 28, 1), "uint8"), [[1, 0], [0, 2], [3, 0]]
+        >>> neighbours, _ = similar_images(features, [0], count=2)
+        >>> axes = plot_neighbours(images, [0], neighbours, labels=[4, 5, 4])
+        >>> [ax.get_xlabel() for ax in axes[0]]
+        ['4', '4', '≠ 5']
+    """
+    images = _pictures(images)
+    queries = check_indices("queries", queries, len(images))
+    neighbours = check_indices("neighbours", neighbours, len(images), ndim=2)
+    if len(neighbours) != len(queries):
+        raise ValueError(
+            f"neighbours must be ({len(queries)}, K), a row for each of the queries, "
+            f"got {got(neighbours)}"
+        )
+    if labels is not None or class_names is not None:
+        labels, class_names = _check_named(labels, class_names, len(images))
+    shown = np.column_stack([queries, neighbours])
+    axes = _axes_of_neighbours(axes, shown.shape, 1.1 if labels is None else 1.4)
+    for row, places in zip(axes, shown, strict=True):
+        for ax, place in zip(row, places, strict=True):
+            _show(images[place], ax, framed=ax is row[0])
+            if labels is not None:
+                label = labels[place]
+                name = class_names[label] if class_names else label
+                _name_class(name, ax, same=label == labels[places[0]])
+    for ax, name in zip(axes[0], ["query", *range(1, shown.shape[1])], strict=True):
+        ax.set_title(name)
+    return axes
+
+
+def plot_rotation_mistakes(images, mistakes, *, axes=None):
+    """Show the images whose rotation was mistaken, turned as the network saw them.
+
+    Args:
+        images: `(N, S, S, C)` upright images with 1 or 3 channels, pixels 0..255.
+        mistakes: table of `rotation_mistakes`, or the first rows of it: each is a picture.
+        axes: array of one axes for each row; None makes a figure.
+
+    Returns:
+        The array of axes, `(number of mistakes,)`.
+
+    Raises:
+        ValueError: `images` or `axes` that are not of that form; `mistakes` without rows or
+            columns, or that are not of these images.
+
+    Example:
+        >>> mistakes = rotation_mistakes([[[0.25, 0.75], [0, 1]]], rotations=(0, 2))
+        >>> (ax,) = plot_rotation_mistakes(np.zeros((1, 28, 28, 1), "uint8"), mistakes)
+        >>> print(ax.get_title())
+        turned by 0°,
+        taken for 180° (75%)
+    """
+    images = check_upright(_pictures(images))
+    _check_mistakes(mistakes, len(images))
+    count = len(mistakes)
+    columns = min(count, 5)
+    size = (1.9 * columns, 2.1 * math.ceil(count / columns))
+    axes = _row_of_axes(axes, count, size, columns=columns)
+    for ax, mistake in zip(axes, mistakes.itertuples(), strict=True):
+        _show(np.rot90(images[mistake.image], int(mistake.turned_by) // 90), ax)
+        taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
+        ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)
+    return axes
+
+
 def draw_model(model, path, *, title=None):
     """Write a diagram of a model's layers, or a text summary where Graphviz is not installed.
 
@@ -420,6 +575,49 @@ def _axes(ax, figsize=(6.5, 4.5)):
     return ax
 
 
+def _grid_of_axes(axes, shape, figsize, **options):
+    """The array of axes given, or those of a new figure; called when nothing is left to refuse."""
+    if axes is None:
+        options = {"figsize": figsize, "squeeze": False, "layout": "constrained"} | options
+        return plt.subplots(*shape, **options)[1]
+    _check_axes(axes, shape)
+    return np.asarray(axes, object)
+
+
+def _row_of_axes(axes, count, figsize, *, columns=None):
+    """The same for axes in one row, which a new figure may break into several."""
+    if axes is not None:
+        return _grid_of_axes(axes, (count,), figsize)
+    columns = columns or count
+    grid = _grid_of_axes(None, (math.ceil(count / columns), columns), figsize).ravel()
+    for ax in grid[count:]:
+        ax.remove()
+    return grid[:count]
+
+
+def _axes_of_neighbours(axes, shape, height):
+    """The same with a gap behind the first column: an empty one, which is taken out again."""
+    rows, columns = shape
+    if axes is not None:
+        return _grid_of_axes(axes, shape, None)
+    size = (1.1 * columns + 0.5, height * rows + 0.4)
+    widths = [1, 0.15, *[1] * (columns - 1)]
+    grid = _grid_of_axes(None, (rows, columns + 1), size, width_ratios=widths)
+    for ax in grid[:, 1]:
+        ax.remove()
+    return np.delete(grid, 1, axis=1)
+
+
+def _check_axes(axes, shape):
+    try:
+        array = np.asarray(axes, object)
+    except ValueError:  # ragged
+        array = np.empty(0, object)
+    if array.shape != shape or not all(map(_is_axes, array.flat)):
+        wanted = f"{shape[0]} axes" if len(shape) == 1 else f"{shape} axes"
+        raise ValueError(f"axes must be an array of {wanted}, got {got(axes)}")
+
+
 def _is_axes(ax):
     return isinstance(ax, matplotlib.axes.Axes)
 
@@ -433,5 +631,101 @@ def _text(name):
     return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
 
 
-def _grey(image):
-    return {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+def _lines(name, width=14):
+    """A name as `_text` shows it, in several lines where it is long."""
+    return "\n".join(map(_text, textwrap.wrap(printable(name), width)))
+
+
+def _pictures(images):
+    """Images as matplotlib takes them for 0..255: uint8, floats would be for 0..1."""
+    images = check_images(images)
+    if images.shape[-1] not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, got {images.shape}")
+    return images.astype("uint8")
+
+
+def _show(image, ax, *, framed=False):
+    """Draw an image without ticks, and without a frame unless it is asked for."""
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+    shown = ax.imshow(image.squeeze(-1) if grey else image, **grey)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(visible=framed, linewidth=2, edgecolor="tab:blue")
+    return shown
+
+
+def _name_class(name, ax, *, same):
+    """Write a class beneath an image; another one is told by its sign as well as its colour."""
+    text, colour = (name, "black") if same else (f"≠ {printable(name)}", "tab:red")
+    ax.set_xlabel(_lines(text), size=8, color=colour)
+
+
+def _show_filters(filters, ax):
+    """Draw filters `(h, w, C, F)` as a square of small images; between them no shade of grey."""
+    height, width, channels, count = filters.shape
+    columns = math.ceil(math.sqrt(count))
+    tall, gap = height / width, 0.12
+    for number, weights in enumerate(np.moveaxis(filters, -1, 0)):
+        row, column = divmod(number, columns)
+        left, top = column * (1 + gap), row * (tall + gap)
+        shades = 0.5 + 0.5 * weights / (np.abs(weights).max() or 1)
+        grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if channels == 1 else {}
+        extent = (left, left + 1, top + tall, top)
+        ax.imshow(shades.squeeze(-1) if grey else shades, extent=extent, **grey)
+    ax.set(xlim=(-gap, columns * (1 + gap)))
+    ax.set(ylim=(math.ceil(count / columns) * (tall + gap), -gap))
+    ax.set(xticks=[], yticks=[], facecolor="lightsteelblue")
+    ax.spines[:].set_visible(False)
+
+
+def _check_filters(filters):
+    filters = check_array("filters_by_name", filters)
+    if filters.ndim != 4 or 0 in filters.shape or filters.shape[2] not in (1, 3):
+        raise ValueError(
+            f"filters_by_name must be (h, w, C, F) each, with 1 or 3 channels, got {got(filters)}"
+        )
+    check_finite("filters_by_name", filters)
+    return filters.astype("float64")
+
+
+def _check_maps(values, count):
+    values = check_array("maps", values)
+    if values.ndim != 3 or len(values) != count or 0 in values.shape:
+        raise ValueError(
+            f"maps must be ({count}, h, w) each, a map for each of the images, got {got(values)}"
+        )
+    check_finite("maps", values)
+    if values.min() < 0:
+        raise ValueError(f"maps must be at least 0, got {values.min()}")
+    return values
+
+
+def _check_named(labels, class_names, count):
+    """Return labels as an array and names as a list or None, or raise where they do not fit."""
+    labels = check_labels(labels, count)
+    if class_names is not None:
+        class_names = check_list("class_names", class_names, "name, one for each class")
+        _check_have_names(labels, class_names)
+    return labels, class_names
+
+
+def _check_have_names(labels, class_names):
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise ValueError(
+            f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+
+
+def _check_mistakes(mistakes, count):
+    """Raise unless each row is of one of so many images, with rotations and a probability."""
+    check_table(
+        "mistakes", mistakes, ("image", "turned_by", "taken_for", "taken_probability"), "mistake"
+    )
+    check_indices("mistakes", mistakes["image"], count)
+    for column in ("turned_by", "taken_for"):
+        degrees = check_array("mistakes", mistakes[column])
+        if not np.isin(degrees, [90 * k for k in ROTATIONS]).all():
+            raise ValueError(f"mistakes must be {column} 0, 90, 180 or 270, got {degrees[:9]}")
+    shares = check_array("mistakes", mistakes["taken_probability"])
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError(f"mistakes must have probabilities in 0..1, got {shares[:9]}")

@@ -20,6 +20,7 @@ from rotnet_keras._checks import (
     got,
 )
 from rotnet_keras._files import make_folder, replace_text, save_model
+from rotnet_keras.board import Curves, check_board, prepare_board
 from rotnet_keras.datasets import load_splits, stream_images
 from rotnet_keras.models import NETWORKS, PRECISIONS, remove_head
 from rotnet_keras.pictures import check_reading
@@ -28,6 +29,7 @@ from rotnet_keras.runtime import alone, host_share
 from rotnet_keras.training import count_images, pretrain
 
 CHECKPOINT = "pretraining.weights.h5"
+RUN = "pretraining"  # TensorBoard's
 
 
 def run_pretraining(
@@ -46,6 +48,7 @@ def run_pretraining(
     seed=0,
     output="pretraining",
     data_dir=None,
+    tensorboard=None,
     verbose="auto",
 ):
     """Pretrain a network on rotations, into a folder that the same call goes on from.
@@ -68,6 +71,7 @@ def run_pretraining(
         output: folder for the checkpoint, `extractor.keras`, `rotation_model.keras` and
             `pretraining.json`. Of several hosts all read it, and the first one writes.
         data_dir: as in `load_splits`.
+        tensorboard: folder for TensorBoard's curves, in `pretraining` within it; None for none.
         verbose: Keras's progress bar.
 
     Returns:
@@ -77,7 +81,8 @@ def run_pretraining(
     Raises:
         DatasetError: the data cannot be had.
         ValueError: a setting out of its range, or a folder of another run.
-        OSError: the output folder cannot be written.
+        OSError: the output folder, or TensorBoard's, cannot be written.
+        ImportError: TensorBoard is asked for, and not installed.
 
     Example:
         >>> results = run_pretraining("garments", epochs=1)  # doctest: +SKIP
@@ -94,6 +99,7 @@ def run_pretraining(
     check_seed(seed)
     check_path("output", output)
     check_paths(data_dir=data_dir)
+    check_board(tensorboard)
     held_out = None
     if images is None:
         reading = {"image_size": image_size, "fit": fit, "broken": broken}
@@ -112,7 +118,7 @@ def run_pretraining(
     else:
         images = check_upright(images)
     shape = images.element_spec.shape if isinstance(images, tf.data.Dataset) else images.shape[1:]
-    output, clock = make_folder(output), _Clock()
+    board, output, clock = prepare_board(tensorboard), make_folder(output), _Clock()
     settings = {"network": network, "epochs": epochs, "batch_size": batch_size, "seed": seed}
     settings |= {"all_rotations": all_rotations, "precision": precision}
     model, history = pretrain(
@@ -126,7 +132,7 @@ def run_pretraining(
         precision=precision,
         checkpoint=output / CHECKPOINT,
         seed=seed,
-        callbacks=[clock],
+        callbacks=[clock] if board is None or host_share()[0] else [clock, Curves(board / RUN)],
         verbose=verbose,
     )
     results = settings | {"history": history.history}

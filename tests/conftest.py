@@ -51,6 +51,39 @@ def extractor():
 
 
 @pytest.fixture
+def results():
+    """What `run_experiment` returns, made by hand: all that it says of a run."""
+    settings = {"dataset": "fashion_mnist", "image_size": None, "fit": "crop", "channels": None}
+    settings |= {"broken": "raise", "backbone": "two_conv", "weights": None, "layer": None}
+    settings |= {"num_labels": 1000, "num_validation": None, "seed": 7, "quick": False}
+    epochs = {"frozen": 93, "scratch": 205, "fine_tuned": 121}
+    return settings | {
+        "asked": settings,
+        "skipped": [],
+        "in_memory": [],
+        "num_unlabelled": 49_000,
+        "image_shape": [28, 28, 1],
+        "stand_in": False,
+        "num_validation": 10_000,
+        "num_test": 10_000,
+        "feature_dim": 16,
+        "parameters": 17_616,
+        "rotation_accuracy": 0.9804,
+        "arms": {
+            "frozen": {"short": 0.4, "long": 0.6012},
+            "scratch": {"short": 0.621, "long": 0.828},
+            "fine_tuned": {"short": 0.7214, "long": 0.832},
+        },
+        "epochs": {f"{arm}, short": 3 for arm in epochs}
+        | {f"{arm}, long": count for arm, count in epochs.items()}
+        | {"pretraining": 10},
+        "seconds": {"data": 1.5, "pretraining": 1200.0, "map": 30.0, "classifiers": 90.1}
+        | {"files": 4.0},
+        "versions": {"python": "3.11.9", "keras": "3.15.0"},
+    }
+
+
+@pytest.fixture
 def eagerly():
     """Run functions step by step: for a few updates, tracing them first takes longest."""
     import tensorflow as tf
@@ -109,21 +142,27 @@ def open_page(browser):
     def open_page(path, *, width=1200, height=900, **options):
         viewport = {"width": width, "height": height}
         contexts.append(browser.new_context(viewport=viewport, **options))
-        page, address = contexts[-1].new_page(), path.resolve().as_uri()
-        page.on(
-            "console", lambda said: said.type in ("error", "warning") and faults.append(said.text)
-        )
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: faults.append(dialog.message) or dialog.dismiss())
-        page.on(
-            "request",
-            lambda request: (
+        page, own = contexts[-1].new_page(), path.resolve().as_uri()
+
+        def mind_console(said):
+            if said.type in ("error", "warning"):
+                faults.append(said.text)
+
+        def mind_request(request):
+            if request.url != own and not request.url.startswith(
+                ("data:", "blob:", "about:srcdoc")
+            ):
                 faults.append(request.url[:200])
-                if not (request.url == address or request.url.startswith(("data:", "blob:")))
-                else None
-            ),
-        )
-        page.goto(address)
+
+        def mind_dialog(dialog):
+            faults.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("console", mind_console)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", mind_dialog)
+        page.on("request", mind_request)
+        page.goto(own)
         return page
 
     yield open_page

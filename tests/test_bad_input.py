@@ -11,6 +11,7 @@ got. Nothing is written by then.
 """
 
 import inspect
+import json
 import os
 import pathlib
 import re
@@ -319,6 +320,26 @@ MATRIX = Kind(
         "empty": [np.ones((0, 0), int)],
     }
 )
+LOGITS = Kind(
+    {
+        **NO_ARRAY,
+        "wrong rank": [FEATURES[0], FEATURES[None]],
+        "wrong size": [FEATURES, FEATURES[:3, :2]],
+        "wrong dtype": [FEATURES[:, :2].astype(t) for t in (str, complex, object)],
+        "NaN": [spoilt(FEATURES[:, :2], np.nan), spoilt(FEATURES[:, :2], np.inf)],
+    }
+).without("wrong kind") | {"wrong kind": ["photos", 3, object(), {}]}
+SHARES = Kind(
+    {
+        "ragged": NO_ARRAY["ragged"],
+        "wrong rank": [FEATURES, np.float64(1)],
+        "wrong size": [np.zeros(5), []],
+        "wrong dtype": [np.zeros(6, t) for t in (str, complex, object)],
+        "NaN": [np.full(6, np.nan), np.full(6, np.inf)],
+        "out of range": [np.full(6, 1.1), np.full(6, -0.1)],
+        "wrong kind": ["photos", 3, object(), {}],
+    }
+)
 AXES = Kind({"wrong kind": ["axes", 3, object(), IMAGES, [1]]})
 MAPPING = Kind({"empty": [{}], "wrong kind": [None, 3, "a", object(), [1], {"a": 1}, {"a": None}]})
 NESTED = MAPPING | {
@@ -612,6 +633,45 @@ FUNCTIONS = {
         "rotations": of(ROTATIONS, (0, 1)),
         "batch_size": of(NEEDED_COUNT, 4),
     },
+    "save_explorer": {
+        "path": of(NEEDED_PATH | {"unknown name": ["page.txt", "page"]}, f"{OUTPUT}.html"),
+        "features_by_name": of(
+            MAPPING
+            | {
+                "wrong rank": [{"a": FEATURES[0]}, {"a": FEATURES[None]}],
+                "wrong size": [{"a": FEATURES[:5]}, {"a": FEATURES[:, :0]}],
+                "wrong dtype": [
+                    {"a": FEATURES.astype(str)},
+                    {"a": {"b": FEATURES.astype(complex)}},
+                ],
+                "NaN": [{"a": spoilt(FEATURES, np.nan)}, {"a": {"b": spoilt(FEATURES, np.inf)}}],
+                "ragged": [{"a": {"x": FEATURES}, "b": {"y": FEATURES}}],
+            },
+            {"a": FEATURES[:, :2]},
+        ),
+        "images": of(SQUARE_ARRAYS, IMAGES),
+        "labels": of(WITHIN, LABELS),
+        "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+        "logits": of(LOGITS, FEATURES[:, :2]),
+        "rotation_accuracies": of(SHARES, LABELS / 2),
+        "title": of(Kind({"wrong kind": [None, 3, object(), ["a"]]}), "a"),
+        "seed": of(SEED, 0),
+        "cache": of(PATH, False),
+    },
+    "save_projector": {
+        "folder": of(NEEDED_PATH, OUTPUT),
+        "features": of(POINTS | {"wrong size": [FEATURES[:5], FEATURES[:, :0]]}, FEATURES),
+        "images": of(SQUARE_ARRAYS | {"wrong size": [raised((12, 12, 2))]}, IMAGES),
+        "labels": of(WITHIN, LABELS),
+        "class_names": of(CLASS_NAMES, ["Bag", "Coat"]),
+        "predictions": of(optional(WITHIN), LABELS),
+    },
+    "features_by_depth": {
+        "networks": of(
+            MAPPING | {"wrong kind": [{"a": CLASSIFIER, "b": None}, {"a": MAPS}]}, {"a": EXTRACTOR}
+        ),
+        "images": of(FITTING, IMAGES),
+    },
     "align_maps": {
         "maps": of(
             Kind(
@@ -756,6 +816,7 @@ FUNCTIONS = {
         "seed": of(SEED, 0),
         "output": of(NEEDED_PATH, OUTPUT),
         "data_dir": of(PATH, None),
+        "tensorboard": of(PATH, f"{OUTPUT}, either"),
         "verbose": of(FLAG, 0),
     },
     "run_experiment": {
@@ -766,6 +827,8 @@ FUNCTIONS = {
         "output": of(NEEDED_PATH, OUTPUT),
         "manual_dir": of(PATH, None),
         "quick": of(FLAG, True),
+        "explorer": of(FLAG, False),
+        "tensorboard": of(PATH, f"{OUTPUT}, either"),
         "skip_finished": of(FLAG, False),
         "verbose": of(FLAG, 0),
     },
@@ -870,6 +933,157 @@ FUNCTIONS |= {
         "input_size": of(COUNT, None),
     },
 }
+SHARED_OUT = np.full((6, 2, 2), 0.5)
+PROBABILITIES = Kind(
+    {
+        **NO_ARRAY,
+        "wrong rank": [SHARED_OUT[0], SHARED_OUT[None]],
+        "wrong size": [SHARED_OUT[:, :1], np.full((6, 3, 3), 1 / 3)],
+        "wrong dtype": [SHARED_OUT.astype(t) for t in (str, complex, object)],
+        "NaN": [spoilt(SHARED_OUT, np.nan), spoilt(SHARED_OUT, np.inf)],
+        "out of range": [SHARED_OUT * 2, SHARED_OUT * 0, [[[-1, 2], [0, 1]]]],
+        "empty": [SHARED_OUT[:0], []],
+    },
+    shapes.filter(lambda shape: shape[1:] != (2, 2)).map(np.zeros),
+)
+POWERS = Kind(
+    {
+        "wrong size": [[1], [1, 2, 3]],
+        "zero or negative": [[1, 0], [-1, 1]],
+        "out of range": [[1, 10**400], [1, 1e39]],
+        "wrong dtype": [[True, 1], [1j, 1], ["1", "2"]],
+        "NaN": [[1, float("nan")], [float("inf"), 1]],
+        "wrong rank": [2, [[1, 2]], np.eye(2), np.float64(1)],
+        "empty": [[], ()],
+        "wrong kind": ["12", object(), {}, {1: 2}, lambda: 1],
+    },
+    st.lists(st.one_of(st.floats(max_value=0), st.text(max_size=3)), min_size=1, max_size=3),
+)
+PLACES = Kind(
+    {
+        **NO_ARRAY,
+        "wrong rank": [0, np.int64(0), [[0], [1]], [[[0]]]],
+        "wrong dtype": [[0.0, 1.0], ["0", "1"], [True, False], [1j, 2], [None, 1]],
+        "NaN": [[0, float("nan")]],
+        "out of range": [[-1, 0], [0, 6], [0, 10**12]],
+        "empty": [[], np.zeros(0, int)],
+    },
+    st.lists(st.integers().filter(lambda place: not 0 <= place < 6), min_size=1, max_size=4),
+)
+NEIGHBOURS = PLACES.without("wrong rank", "out of range", "wrong dtype") | {
+    "wrong rank": [0, [0, 1], [[[0], [1]]]],
+    "wrong size": [[[0, 1]], [[0], [1], [2]]],
+    "wrong dtype": [[[0.0], [1.0]], [["0"], ["1"]], [[True], [False]]],
+    "out of range": [[[-1], [0]], [[0], [6]]],
+    "empty": [[[], []], np.zeros((0, 2), int)],
+}
+SPREAD = np.ones((6, 3, 2))
+SPREADS = MAPPING | {
+    "ragged": [{"a": [[1], [1, 2]]}],
+    "wrong rank": [{"a": SPREAD[0]}, {"a": SPREAD[None]}],
+    "wrong size": [{"a": SPREAD[:5]}, {"a": SPREAD, "b": SPREAD[:, :0]}],
+    "wrong dtype": [{"a": SPREAD.astype(t)} for t in (str, complex, object)],
+    "NaN": [{"a": spoilt(SPREAD, np.nan)}, {"a": spoilt(SPREAD, np.inf)}],
+    "zero or negative": [{"a": SPREAD, "b": -SPREAD}],
+    "empty": [{"a": []}],
+}
+FILTERS = np.ones((3, 3, 1, 2))
+OF_NETWORKS = MAPPING | {
+    "ragged": [{"a": [[1], [1, 2]]}],
+    "wrong rank": [{"a": FILTERS[0]}, {"a": FILTERS[None]}],
+    "wrong size": [{"a": np.ones((3, 3, 2, 4))}, {"a": FILTERS, "b": np.ones((3, 3, 16, 32))}],
+    "wrong dtype": [{"a": FILTERS.astype(t)} for t in (str, complex, object)],
+    "NaN": [{"a": spoilt(FILTERS, np.nan)}, {"a": spoilt(FILTERS, np.inf)}],
+    "empty": [{"a": FILTERS[..., :0]}, {"a": []}],
+}
+MISTAKEN = pd.DataFrame({"image": [5, 0], "turned_by": [0, 90], "taken_for": [180, 270]})
+MISTAKEN = MISTAKEN.assign(true_probability=0.25, taken_probability=0.75)
+MISTAKES = FRAME.without("wrong size") | {
+    "empty": [MISTAKEN[:0]],
+    "wrong size": [MISTAKEN.drop(columns=name) for name in ("image", "taken_probability")],
+    "wrong dtype": [MISTAKEN.assign(**{name: "a"}) for name in MISTAKEN if name[:4] != "true"]
+    + [MISTAKEN.assign(image=[0.0, 1.0])],
+    "NaN": [MISTAKEN.assign(**{name: np.nan}) for name in MISTAKEN if name[:4] != "true"],
+    "out of range": [
+        MISTAKEN.assign(**{name: value})
+        for name, value in [
+            ("image", 6),
+            ("image", -1),
+            ("turned_by", 1),
+            ("taken_for", 360),
+            ("taken_probability", 75),
+        ]
+    ],
+}
+FLAT = keras.Model(EXTRACTOR.input, keras.layers.Flatten()(EXTRACTOR.input))
+OTHER_ROWS = {"wrong size": [[], [None], [None] * 3, [[None] * 2]], "ragged": [[[1], [1, 2]]]}
+FUNCTIONS |= {
+    "predict_rotations": {
+        name: FUNCTIONS["rotation_confusion"][name]
+        for name in ("model", "images", "rotations", "batch_size")
+    },
+    "rotation_mistakes": {
+        "probabilities": of(PROBABILITIES, SHARED_OUT),
+        "count": of(COUNT, 3),
+        "rotations": COUNTED["rotations"],
+    },
+    "attention_maps": {
+        "extractor": of(FUNCTIONAL, EXTRACTOR),
+        "images": of(FITTING, IMAGES),
+        "blocks": of(optional(BLOCKS) | {"classes": [[1, 1], [2, "block2"]]}, [1, 2]),
+        "powers": of(POWERS, [1, 2]),
+        "batch_size": of(NEEDED_COUNT, 4),
+    },
+    "first_filters": {"extractor": of(FUNCTIONAL | {"empty": [FLAT]}, EXTRACTOR)},
+    "similar_images": {
+        "features": of(POINTS | {"wrong size": [FEATURES[:1], FEATURES[:, :0]]}, FEATURES),
+        "queries": of(PLACES, [5, 0]),
+        "count": of(NEEDED_COUNT | {"out of range": [6, 10**12]}, 2),
+    },
+    "plot_attention_maps": {
+        "images": of(PICTURES | {"wrong size": [raised((4, 4, 2)), IMAGES[:5]]}, IMAGES),
+        "maps": of(SPREADS, {"a": SPREAD}),
+        "axes": of(AXES | OTHER_ROWS, None),
+    },
+    "plot_filters": {
+        "filters_by_name": of(OF_NETWORKS, {"a": FILTERS}),
+        "axes": of(AXES | OTHER_ROWS, None),
+    },
+    "plot_neighbours": {
+        "images": of(PICTURES | {"wrong size": [raised((4, 4, 2))]}, IMAGES),
+        "queries": of(PLACES | {"wrong size": [[0]]}, [5, 0]),
+        "neighbours": of(NEIGHBOURS, [[0, 1], [2, 3]]),
+        "labels": of(WITHIN, LABELS),
+        "class_names": of(optional(CLASS_NAMES), ["Bag", "Coat"]),
+        "axes": of(AXES | OTHER_ROWS, None),
+    },
+    "plot_rotation_mistakes": {
+        "images": of(SQUARE_ARRAYS | {"wrong size": [raised((4, 4, 2))]}, IMAGES),
+        "mistakes": of(MISTAKES, MISTAKEN),
+        "axes": of(AXES | OTHER_ROWS, None),
+    },
+}
+(GIVEN / "page.html").write_text("<!DOCTYPE html>")
+FUNCTIONS["show_page"] = {
+    "path": of(NEEDED_PATH | {"unknown name": ["page.txt", "missing.html"]}, GIVEN / "page.html"),
+    "height": of(NEEDED_COUNT, 500),
+}
+REPORTED = {"asked": {"dataset": "mnist"}, "dataset": "mnist", "image_shape": [28, 28, 1]}
+REPORTED |= dict.fromkeys(["num_unlabelled", "num_labels", "num_validation", "parameters"], 100)
+REPORTED |= {"seed": 0, "feature_dim": 16, "stand_in": False, "quick": True, "backbone": "two_conv"}
+(GIVEN / "run").mkdir()
+(GIVEN / "run" / "results.json").write_text(json.dumps(RUN | REPORTED))
+FUNCTIONS["save_report"] = {
+    "folder": of(
+        NEEDED_PATH | {"unknown name": [GIVEN / "missing", GIVEN / "pictures"]}, GIVEN / "run"
+    ),
+    "seeds": of(
+        Kind({row: values for row, values in LISTED_SEEDS.rows.items() if row != "wrong kind"})
+        | {"wrong kind": ["10", object(), {}], "out of range": [[2**32]]},
+        None,
+    ),
+    "command": of(Kind({"wrong kind": [3, object(), ["a"], b"a"]}), "python"),
+}
 for name in ("load_splits", "stream_images"):
     FUNCTIONS[name] |= READING | {"channels": of(CHANNELS, None)}
 FUNCTIONS["fit_classifier"]["checkpoint"] = FUNCTIONS["pretrain"]["checkpoint"]
@@ -958,6 +1172,8 @@ def as_numbers(result):
     """What a function returned as arrays; that of a model is what it says about the images."""
     if isinstance(result, rotnet_keras.Splits):
         result = (result.unlabelled, *result.labelled, *result.validation, *result.test)
+    if isinstance(result, dict):  # maps by block, or features by depth by network
+        result = tuple(keras.tree.flatten(result))
     parts = result if isinstance(result, tuple) else (result,)
     told = [
         rotnet_keras.extract_features(part, IMAGES) if hasattr(part, "output_shape") else part
@@ -979,7 +1195,9 @@ FORMS = {
 TAKE_IMAGES = [name for name in FUNCTIONS if "images" in FUNCTIONS[name]]
 TRAIN = {"fine_tune", "train_head", "train_from_scratch", "fit_classifier", "pretrain"}
 TRAIN |= {"self_train", "train_jointly", "fit_few_labels", "run_pretraining"}
-COMPUTE = sorted({*TAKE_IMAGES} - TRAIN - {"rotation_dataset", "plot_rotations"})
+WITHOUT_NUMBERS = {"plot_rotations", "rotation_dataset", "save_explorer", "save_projector"}
+WITHOUT_NUMBERS |= {"plot_attention_maps", "plot_neighbours", "plot_rotation_mistakes"}
+COMPUTE = sorted({*TAKE_IMAGES} - TRAIN - WITHOUT_NUMBERS)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -996,7 +1214,7 @@ def test_images_of_any_form_are_the_same_images(function, form, folder):
 
 
 @pytest.mark.parametrize("form", ["a list", "float64"])
-@pytest.mark.parametrize("function", sorted(TRAIN | {"plot_rotations", "rotation_dataset"}))
+@pytest.mark.parametrize("function", sorted(TRAIN | WITHOUT_NUMBERS))
 def test_images_of_any_form_are_learnt_from(function, form, tmp_path, eagerly):
     images = FORMS[form][:2] if function == "plot_rotations" else FORMS[form]
     assert call(function, tmp_path, images=images) is not None
@@ -1018,6 +1236,11 @@ ONE_LABELLED = ONE | {"labels": [0]}
         ("rotation_accuracy", ONE),
         ("accuracy", ONE_LABELLED),
         ("confusion", ONE_LABELLED),
+        ("predict_rotations", ONE),
+        ("attention_maps", ONE),
+        ("plot_attention_maps", ONE | {"maps": {"a": SPREAD[:1]}}),
+        ("plot_neighbours", ONE_LABELLED | {"queries": [0], "neighbours": [[0]]}),
+        ("plot_rotation_mistakes", ONE | {"mistakes": MISTAKEN.assign(image=0)}),
         ("rotation_confusion", ONE_LABELLED),
         ("rotation_confusion", ONE_LABELLED | {"num_classes": None}),
         ("predict_pictures", {"folder": GIVEN / "pictures" / "Bag"}),
@@ -1062,7 +1285,7 @@ def test_a_batch_may_be_larger_than_the_data(function, tmp_path, eagerly):
 
 
 COUNT_IN_BATCHES = ["extract_features", "predict_classes", "rotation_accuracy"]
-COUNT_IN_BATCHES += ["rotation_confusion"]
+COUNT_IN_BATCHES += ["rotation_confusion", "predict_rotations"]
 
 
 @pytest.mark.parametrize("function", COUNT_IN_BATCHES)
@@ -1099,6 +1322,9 @@ def test_models_that_do_not_say_what_they_put_out(folder):
     check_refusal("confusion", "model", OwnModel(), folder)
     for function in ("copy_model", "rotation_confusion", "save_classifier", "predict_pictures"):
         check_refusal(function, "model", OwnModel(), folder)
+    check_refusal("predict_rotations", "model", OwnModel(), folder)
+    for function in ("attention_maps", "first_filters"):
+        check_refusal(function, "extractor", OwnModel(), folder)
 
 
 @pytest.mark.parametrize("function", ["train_head", "fine_tune", "train_from_scratch"])

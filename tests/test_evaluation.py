@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +10,11 @@ from rotnet_keras import (
     confusion,
     extract_features,
     predict_classes,
+    predict_rotations,
     rotation_accuracy,
     rotation_confusion,
     rotation_errors,
+    rotation_mistakes,
 )
 
 
@@ -239,3 +242,98 @@ def test_rotation_errors_are_shares_that_leave_room_for_one_another(classes, see
 def test_rotation_errors_name_what_is_wrong(counts, names, message):
     with pytest.raises(ValueError, match=message):
         rotation_errors(counts, names)
+
+
+def test_probabilities_of_a_network_that_always_says_0_degrees():
+    probabilities = predict_rotations(AlwaysTakesFor([0, 0, 0, 0]), marked(3), batch_size=2)
+    assert (probabilities.shape, probabilities.dtype) == ((3, 4, 4), np.float32)
+    other = 1 / (np.e + 3)
+    expected = np.broadcast_to([np.e * other, other, other, other], (3, 4, 4))
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-6)
+    table = rotation_mistakes(probabilities)
+    assert table["image"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert table["turned_by"].tolist() == [90, 180, 270] * 3
+    assert table["taken_for"].tolist() == [0] * 9
+
+
+def test_probabilities_follow_the_rotations_shown_and_told():
+    # Of 0, 90 and 180 degrees it says 0, 180 and 90, which are the places 1, 0 and 2 here.
+    model = AlwaysTakesFor([1, 0, 2])
+    probabilities = predict_rotations(model, marked(1), rotations=(2, 0, 1))
+    assert probabilities.argmax(axis=2).tolist() == [[2, 1, 0]]
+    table = rotation_mistakes(probabilities, rotations=(2, 0, 1))
+    assert table[["image", "turned_by", "taken_for"]].values.tolist() == [
+        [0, 180, 90],
+        [0, 90, 180],
+    ]
+
+
+def test_probabilities_are_the_softmax_of_each_rotation(corners):
+    model = brightest_quarter()
+    probabilities = predict_rotations(model, corners / 100, batch_size=3)
+    for k in range(4):
+        logits = extract_features(model, np.rot90(corners / 100, k, axes=(1, 2)))
+        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(probabilities[:, k], expected, rtol=1e-5)
+    large = predict_rotations(model, corners)  # logits of 200 lose nothing
+    assert np.isfinite(large).all()
+    np.testing.assert_allclose(large.sum(axis=2), 1, rtol=1e-6)
+    assert large[0, 0].tolist() == [1, 0, 0, 0]
+
+
+def test_rotation_mistakes_come_worst_first_and_alike_ones_in_order():
+    probabilities = np.array(
+        [
+            [[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.125, 0.125, 0.75]],  # one mistake
+            [[0, 1, 0], [0, 1, 0], [0.5, 0.25, 0.25]],  # two
+            [[1, 0, 0], [0, 1, 0], [0, 0, 1]],  # none
+        ]
+    )
+    expected = pd.DataFrame(
+        {
+            "image": [1, 0, 1],
+            "turned_by": [0, 90, 270],
+            "taken_for": [90, 0, 0],
+            "true_probability": [0, 0.25, 0.25],
+            "taken_probability": [1, 0.5, 0.5],
+        }
+    )
+    table = rotation_mistakes(probabilities, rotations=(0, 1, 3))
+    pd.testing.assert_frame_equal(table, expected)
+    pd.testing.assert_frame_equal(
+        rotation_mistakes(probabilities, count=2, rotations=(0, 1, 3)), expected[:2]
+    )
+    pd.testing.assert_frame_equal(
+        rotation_mistakes(probabilities, count=9, rotations=(0, 1, 3)), expected
+    )
+    assert rotation_mistakes(probabilities[2:], rotations=(0, 1, 3)).empty
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        (np.eye(4), r"probabilities must be \(N, 4, 4\) for 4 rotations, .* \(4, 4\)"),
+        (np.ones((1, 2, 2)) / 2, r"probabilities must be \(N, 4, 4\) for 4 rotations"),
+        (np.ones((1, 4, 4)), r"probabilities must .* sum to 1 .* sums of 4 to 4"),
+        ([np.eye(4) * 2 - 0.25], "probabilities must be at least 0 and .* got -0.25 at least"),
+    ],
+)
+def test_rotation_mistakes_need_probabilities(probabilities, message):
+    with pytest.raises(ValueError, match=message):
+        rotation_mistakes(probabilities)
+
+
+def test_mistakes_on_real_images_are_those_that_accuracy_counts(splits):
+    from rotnet_keras import pretrain, two_conv_extractor
+
+    model, _ = pretrain(two_conv_extractor((28, 28, 1)), splits.unlabelled[:1000], epochs=1, seed=0)
+    images = splits.test.images[:200]
+    table = rotation_mistakes(predict_rotations(model, images))
+    assert 0 < len(table) < 400  # better than chance, which makes 600
+    share = len(table) / 800
+    assert rotation_accuracy(model, images) == pytest.approx(1 - share)
+    assert table["true_probability"].is_monotonic_increasing
+    assert (table["true_probability"] <= table["taken_probability"]).all()
+    worst = table.iloc[0]
+    turned = np.rot90(images[int(worst["image"])], int(worst["turned_by"]) // 90)
+    assert 90 * predict_classes(model, turned[None])[0] == worst["taken_for"]

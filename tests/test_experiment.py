@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import json
+import pathlib
 import re
 
 import keras
@@ -16,12 +17,15 @@ from rotnet_keras import (
     experiment,
     load_classifier,
     make_splits,
+    plot_accuracies,
     run_experiment,
+    save_report,
     summarise,
     two_conv_extractor,
 )
 
 ARMS = ("scratch", "frozen", "fine_tuned")
+NASTY = "<img src=x onerror=alert(1)>"
 
 
 def first(examples, count):
@@ -67,7 +71,8 @@ def titles(monkeypatch):
     return seen
 
 
-def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, tmp_path):
+def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, results, tmp_path):
+    made_by_hand = results
     returned = run_experiment(
         "garments", num_labels=200, seed=3, output=tmp_path, quick=True, verbose=0
     )
@@ -86,6 +91,9 @@ def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, 
     assert results["arms"]["scratch"]["long"] > 0.3  # chance is 0.1
     assert set(results["seconds"]) == {"data", "pretraining", "map", "classifiers", "files"}
     assert results["versions"]["keras"] == keras.__version__
+    assert results.keys() == made_by_hand.keys()
+    for name in ("asked", "epochs", "seconds"):
+        assert results[name].keys() == made_by_hand[name].keys()
 
     pictures = {"rotations.png", "training.png", "umap.png", "accuracies.png", "confusion.png"}
     assert set(titles) == pictures | {"model.png"}
@@ -94,6 +102,10 @@ def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, 
     models = {f"{name}.keras" for name in ("rotation_model", "extractor", "classifier")}
     written = {path.name for path in tmp_path.iterdir()}
     assert written == pictures | models | {diagram, "results.json", "classifier.json"}
+    report = save_report(tmp_path).read_text()
+    assert "Stand-in garments: these images were drawn" in report
+    assert "rk.run_experiment(&#39;garments&#39;, num_labels=200, seed=3, quick=True)" in report
+    assert report.count('<img src="data:image/png;base64,') == len(list(tmp_path.glob("*.png")))
 
 
 def test_saved_models_are_those_of_the_results(few_images, tmp_path):
@@ -137,6 +149,116 @@ def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
     assert table.loc["given_frozen, long", "blog":"mean"].isna().tolist() == [True, False]
 
 
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory):
+    """A run on a folder that is called like the blog's data, with all that can be asked for."""
+    folder = tmp_path_factory.mktemp("run")
+    for number in range(72):
+        place = folder / "fashion_mnist" / ["bag", NASTY][number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        picture = np.random.default_rng(number).integers(0, 60, (12, 12, 3)) + 150 * (number % 2)
+        keras.utils.save_img(place / f"{number}.png", picture, scale=False)
+    bars = []
+
+    def draw(accuracies):
+        bars.extend(accuracies)
+        return plot_accuracies(accuracies)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(experiment, "plot_accuracies", draw)
+        options = {"num_labels": 12, "image_size": 12, "channels": 1, "seed": 2, "quick": True}
+        options |= {"output": "out", "explorer": True, "tensorboard": "board", "verbose": 0}
+        results = run_experiment(pathlib.Path("fashion_mnist"), **options)
+        again = run_experiment(pathlib.Path("fashion_mnist"), skip_finished=True, **options)
+    assert again == results
+    assert bars == ["this run, short training", "this run, long training"]  # none of the blog's
+    return folder, results
+
+
+def test_an_explorer_of_the_three_networks(explored, open_page):
+    folder, results = explored
+    page = folder / "out" / "explorer.html"
+    text = page.read_text(encoding="utf-8")
+    facts = json.loads(re.search(r'id="facts">(.*?)</script>', text, re.DOTALL)[1])
+    networks = ["random weights", "pretrained on rotations", "fine-tuned on labels"]
+    depths = ["pool1", "pool2", "features"]
+    assert facts["maps"] == [{"network": n, "depth": d} for n in networks for d in depths]
+    assert [colouring["name"] for colouring in facts["colourings"]] == [
+        *("class", "predicted class", "error", "rotation accuracy")
+    ]
+    assert results["num_test"] == 12
+    assert "fashion_mnist, quick run: 12 test images" in text
+    assert results["seconds"].keys() >= {"explorer"}
+    opened = open_page(page)
+    opened.wait_for_selector("body[data-ready]")
+    assert opened.locator("#count").inner_text() == "12 of 12 images"
+
+
+def test_the_explorer_is_asked_for_and_no_setting_of_the_training(explored):
+    folder, results = explored
+    assert results["asked"]["explorer"] is True
+    assert "explorer" not in {*results} - {"asked"}
+    assert "tensorboard" not in {*results, *results["asked"]}
+    written = {path.name for path in (folder / "out").iterdir()}
+    assert "explorer.html" in written
+    assert "unfinished" not in written
+
+
+def test_a_folder_named_like_the_blogs_data_has_other_figures(explored):
+    folder, results = explored
+    assert (results["asked"]["dataset"], results["dataset"]) == ("./fashion_mnist", "fashion_mnist")
+    report = save_report(folder / "out").read_text()
+    assert "blog" not in report
+    assert (
+        "rk.run_experiment(&#39;./fashion_mnist&#39;, image_size=12, channels=1, num_labels=12"
+        in (report)
+    )
+    assert "explorer=True)" in report
+    assert '<a href="explorer.html">' in report
+
+
+def test_a_run_for_tensorboard_has_every_curve_and_the_test_images(explored):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder, results = explored
+    runs = {f"{arm}_{budget}" for arm in ARMS for budget in ("short", "long")}
+    assert {path.name for path in (folder / "board").iterdir()} == runs | {
+        "pretraining",
+        "features",
+    }
+    for run in (*runs, "pretraining"):
+        steps = results["epochs"][", ".join(run.rsplit("_", 1)) if run in runs else run]
+        for part in ("train", "validation"):
+            events = accumulator.EventAccumulator(str(folder / "board" / run / part))
+            events.Reload()
+            tags = set(events.Tags()["tensors"])
+            rate = {"epoch_learning_rate"} if run.endswith("long") and part == "train" else set()
+            assert tags == {"epoch_loss", "epoch_accuracy"} | rate
+            for tag in tags:
+                assert [event.step for event in events.Tensors(tag)] == [*range(steps)]
+    features = folder / "board" / "features"
+    assert np.loadtxt(features / "tensors.tsv").shape == (12, 16)
+    head, *lines = (features / "metadata.tsv").read_text().splitlines()
+    assert head == "class\tpredicted"
+    told, true = np.array([line.split("\t") for line in lines]).T[::-1]
+    assert {*true} == {"bag", NASTY}
+    assert np.mean(told == true) in {*results["arms"]["fine_tuned"].values()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_memory", "name", "told"),
+    [
+        (None, [], "fashion_mnist", True),
+        ("garments", ["backbone"], "garments", True),
+        ("fashion_mnist", ["dataset"], "fashion_mnist", False),
+        ("./fashion_mnist", [], "fashion_mnist", False),
+        ("mnist", [], "mnist", False),
+    ],
+)
+def test_whose_data_is_the_blogs(asked, in_memory, name, told):
+    assert experiment.is_blogs_data(asked, in_memory, name) is told
+
+
 def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
     """Three test images cannot be mapped; NumPy's numbers and stray bytes are written, too."""
     images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -147,6 +269,10 @@ def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
     results = run_experiment(splits, output=tmp_path, **settings)
     assert len(splits.test.labels) == 3
     assert not (tmp_path / "umap.png").exists()
+    report = save_report(tmp_path).read_text()
+    assert "UMAP" not in report
+    assert "caf\\udce9" in report
+    assert "splits: what was in memory then" in report
     written = (tmp_path / "classifier.keras").stat().st_mtime_ns
     assert run_experiment(splits, output=tmp_path, **settings) == results
     assert (tmp_path / "classifier.keras").stat().st_mtime_ns == written

@@ -1,3 +1,6 @@
+import functools
+import importlib.util
+import json
 import subprocess
 import sys
 
@@ -10,6 +13,7 @@ from rotnet_keras import (
     DatasetError,
     attach_head,
     experiment,
+    pretraining,
     save_classifier,
     two_conv_extractor,
 )
@@ -24,12 +28,18 @@ RESULTS = {
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(monkeypatch, results, tmp_path):
     """Stand in for the experiment itself, and keep what the command line made of its options."""
+    monkeypatch.chdir(tmp_path)  # where "results" is the default
     seen = []
 
+    @functools.wraps(experiment.run_experiment)  # whose options the report knows
     def record(dataset, **options):
         seen.append({"dataset": dataset, **options})
+        seed = {"seed": options["seed"]}
+        written = results | RESULTS | seed | {"asked": results["asked"] | seed}
+        options["output"].mkdir(parents=True, exist_ok=True)
+        (options["output"] / "results.json").write_text(json.dumps(written))
         return RESULTS
 
     monkeypatch.setattr(experiment, "run_experiment", record)
@@ -76,12 +86,18 @@ def test_options_reach_the_experiment(calls, capsys, tmp_path):
             "data_dir": "d",
             "manual_dir": "m",
             "quick": True,
+            "explorer": False,
+            "tensorboard": None,
         }
     ]
     printed = capsys.readouterr().out
     assert "fine_tuned, long   75.0  80.0" in printed
     assert "--quick run" in printed
     assert "STAND-IN" not in printed
+    report = tmp_path / "report.html"
+    assert f"Written to {tmp_path}; to read or to send: {report}\n" in printed
+    command = f"python -m rotnet_keras {' '.join(options)} --output {tmp_path} --data-dir d"
+    assert f"{command} --manual-dir m</pre>" in report.read_text()
 
 
 def test_defaults(calls):
@@ -111,6 +127,40 @@ def test_own_pictures_and_a_backbone(calls, capsys, tmp_path):
     assert "blog" not in capsys.readouterr().out  # which had other images
     with pytest.raises(SystemExit):
         main(["--images", "a", "--dataset", "b"])
+
+
+def test_an_explorer_and_a_board_are_asked_for(calls):
+    assert main(["--explorer", "--tensorboard", "board"]) == 0
+    assert (calls[0]["explorer"], str(calls[0]["tensorboard"])) == (True, "board")
+
+
+def test_pretraining_takes_a_board(monkeypatch, tmp_path):
+    seen = {}
+
+    def record(dataset, **options):
+        seen.update(options)
+        return {"history": {"accuracy": [0.5]}, "images_per_second": None}
+
+    monkeypatch.setattr(pretraining, "run_pretraining", record)
+    for board in (None, "board"):
+        options = [] if board is None else ["--tensorboard", board]
+        assert main(["pretrain", "--output", str(tmp_path), *options]) == 0
+        assert seen["tensorboard"] == board
+
+
+def test_without_tensorboard_it_is_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    find = importlib.util.find_spec
+
+    def find_others(name, *arguments):
+        return None if name == "tensorboard" else find(name, *arguments)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_others)
+    for job in ([], ["pretrain"]):
+        assert main([*job, "--tensorboard", "board"]) == 2
+        said = "rotnet_keras: tensorboard needs the package tensorboard, which is not installed"
+        assert capsys.readouterr().err == f"{said}: pip install tensorboard\n"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
@@ -162,10 +212,39 @@ def test_predict_without_a_classifier_or_pictures(classifier, capsys):
     assert "cannot be loaded" in capsys.readouterr().err
 
 
-def test_several_seeds_get_folders_of_their_own(calls, tmp_path):
-    assert main(["--num-seeds", "3", "--seed", "5", "--output", str(tmp_path)]) == 0
+def test_several_seeds_get_folders_of_their_own(calls, tmp_path, capsys):
+    options = ["--num-seeds", "3", "--seed", "5", "--tensorboard", "board"]
+    assert main([*options, "--output", str(tmp_path)]) == 0
     assert [call["seed"] for call in calls] == [5, 6, 7]
     assert [call["output"].name for call in calls] == ["seed_5", "seed_6", "seed_7"]
+    boards = [f"board/seed_{seed}" for seed in (5, 6, 7)]
+    assert [call["tensorboard"].as_posix() for call in calls] == boards
+    assert f"to read or to send: {tmp_path / 'report.html'}\n" in capsys.readouterr().out
+    assert "Means of 3 seeds" in (tmp_path / "report.html").read_text()
+    for seed in (5, 6, 7):
+        assert f"One run, with seed {seed}" in (tmp_path / f"seed_{seed}/report.html").read_text()
+
+
+def test_the_report_of_all_seeds_is_of_the_seeds_asked_for(calls, tmp_path):
+    options = ["--output", str(tmp_path), "--num-seeds"]
+    assert main([*options, "3"]) == 0
+    assert main([*options, "2"]) == 0
+    assert "Means of 2 seeds" in (tmp_path / "report.html").read_text()
+
+
+def test_a_report_of_all_seeds_goes_when_one_has_new_results(calls, tmp_path, monkeypatch):
+    options = ["--output", str(tmp_path), "--num-seeds", "2"]
+    assert main(options) == 0
+    record = experiment.run_experiment
+
+    def fail_second(dataset, **options):
+        if options["seed"] == 1:
+            raise OSError("disk full")
+        return record(dataset, **options)
+
+    monkeypatch.setattr(experiment, "run_experiment", fail_second)
+    assert main(options) == 2
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_stand_in_is_said_loudly(calls, capsys, monkeypatch):

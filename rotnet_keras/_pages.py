@@ -1,0 +1,22 @@
+"""Pages of HTML from the package's templates."""
+
+from __future__ import annotations
+
+import jinja2
+
+from rotnet_keras._files import printable
+
+
+def render(template, **values):
+    """Fill in a template; every text is escaped, and a value that is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rotnet_keras"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Bokeh's parts refer to parts that stand before them, so their order must stay.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    return environment.get_template(template).render(values)
