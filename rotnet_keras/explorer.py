@@ -173,12 +173,15 @@ def features_by_depth(networks, images):
     return features
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Page:
     """A page in a file, which a notebook shows where it is the last value of a cell."""
 
     path: pathlib.Path
     height: int
+
+    def __repr__(self):
+        return f"<{self.path.name}, shown in notebooks>"  # no folder of the machine in outputs
 
     def _repr_html_(self):
         text = html.escape(self.path.read_text(encoding="utf-8"))

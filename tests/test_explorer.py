@@ -269,6 +269,7 @@ def test_without_a_model_there_are_no_menus_for_it(tmp_path, open_page):
 def test_a_notebook_cell_shows_the_page(tmp_path, open_page):
     path = save_explorer(tmp_path / "a.html", {"features": GRID}, greys(), LABELS, NAMES)
     cell = tmp_path / "cell.html"
+    assert repr(show_page(path)) == "<a.html, shown in notebooks>"
     shown = show_page(path, height=500)._repr_html_()
     cell.write_text(f"<!DOCTYPE html>{shown}<p>what comes after</p>")
     opened = open_page(cell)
