@@ -47,6 +47,7 @@ from rotnet_keras.evaluation import (
     confusion,
     extract_features,
     predict_classes,
+    predict_rotations,
     rotation_accuracy,
 )
 from rotnet_keras.explorer import features_by_depth, save_explorer
@@ -432,8 +433,7 @@ def _write_explorer(path, fresh, models, splits, images, seed, quick):
     images = images[:MOST_EXPLORED]
     networks = {"random weights": fresh, "pretrained on rotations": models["extractor"]}
     networks["fine-tuned on labels"] = remove_head(models["classifier"])
-    turned = [np.rot90(images, turns, axes=(1, 2)) for turns in ROTATIONS]
-    told = [predict_classes(models["rotation_model"], x) == k for k, x in enumerate(turned)]
+    taken_for = predict_rotations(models["rotation_model"], images).argmax(axis=-1)
     save_explorer(
         path,
         features_by_depth(networks, images),
@@ -441,7 +441,7 @@ def _write_explorer(path, fresh, models, splits, images, seed, quick):
         splits.test.labels[: len(images)],
         splits.class_names,
         logits=extract_features(models["classifier"], images),
-        rotation_accuracies=np.mean(told, axis=0),
+        rotation_accuracies=(taken_for == ROTATIONS).mean(axis=1),
         title=f"{_data_name(splits, quick)}: {len(images):,} test images",
         seed=seed,
     )
