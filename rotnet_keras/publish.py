@@ -12,6 +12,7 @@ import json
 import pathlib
 import shutil
 import sys
+import zipfile
 from typing import Any, NamedTuple
 
 import jinja2
@@ -19,7 +20,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from rotnet_keras._files import make_folder, replace_text, save_model
+from rotnet_keras._files import make_folder, replace_text, replace_with, save_model
 from rotnet_keras.arms import ARMS, Arm
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.datasets import load_splits, split_indices
@@ -43,6 +44,9 @@ BUDGETS, OTHER_BUDGETS = (10, 100, 1000), (100,)
 DRAWS = 5
 # All but ten of the training images that are not for validation may be drawn with their labels.
 PARTS = {"num_labels": 49_990, "num_validation": 10_000}
+# What Keras 3.15 writes down, as by default, and 3.12 does not know and refuses.
+NEWER = {"input_axes": None, "output_axes": None, "quantization_config": None}
+NEWER |= {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99}
 PACKAGES = ("rotnet-keras", "keras", "tensorflow", "numpy", "scikit-learn")
 
 
@@ -119,9 +123,29 @@ def write_files(facts, model, path):
     """Write a rotation model, its facts with the file's size and sum, and the card of the facts."""
     bare = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # without optimiser
     save_model(bare, path)
+    _leave_out_newer(path)
     facts |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
     replace_text(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
     replace_text(path.with_suffix(".md"), render_card(facts))
+
+
+def _leave_out_newer(path):
+    """Make a model's file one that the oldest Keras of setup.cfg, and so Colab's, can load."""
+
+    def shorten(part):
+        for name, default in NEWER.items():
+            if name in part and part[name] != default:
+                raise ValueError(f"{name} must be {default} in a file for all, got {part[name]}")
+            part.pop(name, None)
+        return part
+
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"], object_hook=shorten)
+    parts["config.json"] = json.dumps(config).encode()
+    with replace_with(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
 
 
 def render_card(facts):

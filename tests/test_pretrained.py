@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from rotnet_keras import (
 )
 from rotnet_keras.evaluation import ci95
 from rotnet_keras.pretrained import EXTRACTORS, FOLDER, read_facts, sha256
-from rotnet_keras.publish import RECIPES, render_card
+from rotnet_keras.publish import NEWER, RECIPES, render_card
 
 SHAPES = {"two_conv_fashion_mnist": (None, 16), "conv_blocks_fashion_mnist": (None, 128)}
 BLOCKS = {
@@ -198,3 +199,12 @@ def test_facts_that_cannot_be_read_are_refused(content, folder):
     (folder / "two_conv_fashion_mnist.json").unlink()
     with pytest.raises(ValueError, match=r"cannot be read, got FileNotFoundError"):
         load_extractor("two_conv_fashion_mnist")
+
+
+@each_extractor
+def test_files_load_on_the_oldest_keras(name):
+    """Colab's Keras refuses what it does not know, even where it is as by default."""
+    with zipfile.ZipFile(FOLDER / f"{name}.keras") as archive:
+        config = archive.read("config.json").decode()
+    assert '"GlorotUniform"' in config
+    assert not [setting for setting in NEWER if f'"{setting}"' in config]

@@ -120,3 +120,11 @@ def test_data_under_a_wrong_name_is_refused(monkeypatch, splits):
     if splits.stand_in:
         pytest.skip("Fashion-MNIST cannot be had here")
     assert publish.load_published("fashion_mnist") is splits
+
+
+def test_a_setting_that_older_keras_lacks_must_be_as_by_default(tmp_path):
+    images = keras.Input((4, 4, 1))
+    layer = keras.layers.BatchNormalization(renorm=True, name="norm")
+    features = keras.layers.Flatten()(layer(images))
+    with pytest.raises(ValueError, match="renorm must be False in a file for all, got True"):
+        publish.write_files({}, keras.Model(images, features), tmp_path / "a.keras")
