@@ -17,7 +17,7 @@ from rotnet_keras._checks import (
     check_number,
     got,
 )
-from rotnet_keras.models import block_names, layers_of_blocks
+from rotnet_keras.models import block_names, copy_model, layers_of_blocks
 
 LARGEST = float(np.finfo("float32").max)
 
@@ -62,6 +62,7 @@ def attention_maps(extractor, images, *, blocks=None, powers=None, batch_size=25
         raise ValueError(f"blocks must be different ones, got {names}")
     powers = [2**k for k in range(len(names))] if powers is None else _check_powers(powers, names)
     images = check_images(images, model=extractor)
+    extractor = copy_model(extractor)  # in which models within the model are of one graph with it
     outputs = [extractor.get_layer(name).output for name in names]
     network = keras.Model(extractor.inputs[0], outputs)  # one pass for all blocks
     batches = []

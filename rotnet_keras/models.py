@@ -212,7 +212,8 @@ def cut(extractor, block, *, share_weights=False):
 
     Reference: the probes of each block are table 1 of https://arxiv.org/abs/1803.07728
     """
-    name = _layer_of_block(extractor, block)
+    # What a model within the model puts out belongs to its own graph.
+    name = _layer_of_block(extractor, block, nested=False)
     lower = keras.Model(extractor.inputs[0], extractor.get_layer(name).output, name=extractor.name)
     return lower if share_weights else copy_model(lower)
 
@@ -546,12 +547,13 @@ def layers_of_blocks(extractor, blocks):
     return names
 
 
-def _layer_of_block(extractor, block, argument="block"):
-    """The layer that a number or a name means; a model within the model is none."""
+def _layer_of_block(extractor, block, argument="block", *, nested=True):
+    """The layer that a number or a name means, a model within the model too, if it may be one."""
     blocks = block_names(extractor)
     if is_whole(block) and 1 <= block <= len(blocks):
         return blocks[block - 1]
-    layers = [layer.name for layer in extractor.layers if not isinstance(layer, keras.Model)]
+    single = (layer for layer in extractor.layers if nested or not isinstance(layer, keras.Model))
+    layers = [layer.name for layer in single]
     if not isinstance(block, str) or block not in layers:
         raise ValueError(
             f"{argument} must be a number from 1 to {len(blocks)} or the name of a layer, such as "

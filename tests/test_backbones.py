@@ -8,6 +8,7 @@ from rotnet_keras import (
     DatasetError,
     accuracy,
     attach_head,
+    attention_maps,
     backbone_extractor,
     cast_model,
     conv_blocks_extractor,
@@ -84,6 +85,8 @@ def test_everything_that_takes_an_extractor_takes_it(network, images, tmp_path):
     labels = np.arange(8) % 2
     probe = linear_probe(remove_head(rotation_model), images, labels, blocks=["first", "inner"])
     assert 0 <= accuracy(probe, images, labels) <= 1
+    maps = attention_maps(extractor, images, blocks=["first", "inner"])
+    assert [values.shape[1:] for values in maps.values()] == [(16, 16), (14, 14)]
     other = reinitialise(extractor, seed=5)
     assert not np.allclose(*(extract_features(model, images) for model in (extractor, other)))
     assert cast_model(extractor, "mixed_bfloat16").output.dtype == "bfloat16"
