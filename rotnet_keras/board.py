@@ -198,8 +198,9 @@ def _sprite(images):
     side = min(images.shape[1], max(LARGEST_SPRITE // rows, 1))
     grey = images.shape[-1] == 1
     sprite = Image.new("L" if grey else "RGB", (rows * side, rows * side))
-    for place, image in enumerate(np.clip(np.rint(images), 0, 255).astype("uint8")):
-        picture = Image.fromarray(image[..., 0] if grey else image)
+    for place, image in enumerate(images):
+        pixels = np.clip(np.rint(image), 0, 255).astype("uint8")
+        picture = Image.fromarray(pixels[..., 0] if grey else pixels)
         sprite.paste(picture.resize((side, side)), (place % rows * side, place // rows * side))
     return sprite, side
 

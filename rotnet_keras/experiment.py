@@ -50,7 +50,6 @@ from rotnet_keras.evaluation import (
     predict_rotations,
     rotation_accuracy,
 )
-from rotnet_keras.explorer import features_by_depth, save_explorer
 from rotnet_keras.maps import umap_map
 from rotnet_keras.models import reinitialise, remove_head
 from rotnet_keras.pictures import check_reading
@@ -135,7 +134,7 @@ def run_experiment(
         quick: a short look, with too little data and training for its numbers to mean much.
         explorer: write `explorer.html`, too, by `save_explorer`: up to 5,000 test images in the
             random, the pretrained and the best fine-tuned network, at each depth. It takes one or
-            two minutes more.
+            two minutes more, and is not written for fewer than four test images.
         tensorboard: folder for what TensorBoard shows: curves while training runs, and at the end
             the test images by their features; None for none. What an earlier run left there is
             removed.
@@ -298,10 +297,13 @@ def _check_not_given(options):
 
 
 def _finished(path, settings):
-    """The results of a finished run like this one, or None."""
+    """The results of a finished run like this one, or None; an explorer more does no harm."""
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        return results if results["asked"] == settings else None
+        theirs = results["asked"]
+        same = theirs | {"explorer": True} == settings | {"explorer": True}
+        enough = theirs.get("explorer") or not settings.get("explorer")
+        return results if same and enough else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -430,6 +432,8 @@ def _put_in_place(files, output):
 
 def _write_explorer(path, fresh, models, splits, images, seed, quick):
     """The page on which the test images move from one network to another."""
+    from rotnet_keras.explorer import features_by_depth, save_explorer  # whose Bokeh takes a second
+
     images = images[:MOST_EXPLORED]
     networks = {"random weights": fresh, "pretrained on rotations": models["extractor"]}
     networks["fine-tuned on labels"] = remove_head(models["classifier"])

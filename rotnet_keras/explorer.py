@@ -7,6 +7,7 @@ import dataclasses
 import html
 import io
 import math
+import os
 import pathlib
 from collections.abc import Mapping
 
@@ -66,15 +67,16 @@ def save_explorer(
 
     Hovering, tapping or the arrow keys show a point's image, its class and what a model says of
     it. Menus choose what colours mean, and of which network and depth the features are: then the
-    same points move. The legend hides classes. Forms say the same as colours. One file, which
-    needs no network and can be sent.
+    same points move. The legend hides classes. Forms help where colours are hard to tell; from 71
+    classes on, looks repeat. One file, which needs no network and can be sent.
 
     Args:
         path: of the `.html` file.
         features_by_name: `{network: features (N, D)}`, laid out by `umap_map`, or taken as they
             are where D is 2. Of several depths of each network,
             `{network: {depth: features (N, D)}}`, the same depths in each.
-        images: `(N, S, S, C)` array, grey or colour, pixels 0..255. 5,000 stay fluid.
+        images: `(N, S, S, C)` array, grey or colour, pixels 0..255. 5,000 stay fluid;
+            larger ones than 48 pixels are shown smaller.
         labels: `(N,)` whole numbers, the class of each image.
         class_names: one a class.
         logits: `(N, K)`, what a classifier says of each image, as `extract_features` of a whole
@@ -102,6 +104,8 @@ def save_explorer(
         'explorer.html'
     """
     path = _check_html(path)
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OSError(f"path must lie in a folder that can be written, got {path}")
     images = _check_shown(images)
     names = [printable(name) for name in check_list("class_names", class_names, "name")]
     labels = _check_named(labels, names, len(images))
@@ -242,6 +246,7 @@ def _levels(accuracies, count):
             f"rotation_accuracies must lie in 0..1, one for each of the {count} images, "
             f"got {got(accuracies)}"
         )
+    accuracies = accuracies.round(2)  # as they are shown
     if len(np.unique(accuracies)) > MOST_LEVELS:
         accuracies = accuracies.round(1)
     levels, places = np.unique(accuracies, return_inverse=True)
@@ -281,15 +286,17 @@ def _atlas(images):
     """All images in one picture, row by row in a square, as a data URI."""
     side = min(images.shape[1], LARGEST_SHOWN)
     columns = math.ceil(math.sqrt(len(images)))
-    images = np.clip(np.rint(images), 0, 255).astype("uint8")
     grey = images.shape[-1] == 1
     atlas = Image.new("L" if grey else "RGB", (side * columns, side * columns))
     for i, image in enumerate(images):
-        small = Image.fromarray(image[..., 0] if grey else image)
+        pixels = np.clip(np.rint(image), 0, 255).astype("uint8")  # one by one: all take much memory
+        small = Image.fromarray(pixels[..., 0] if grey else pixels)
         if small.size != (side, side):
             small = small.resize((side, side), Image.Resampling.LANCZOS)
         atlas.paste(small, (i % columns * side, i // columns * side))
-    kind, options = ("png", {"optimize": True}) if grey else ("jpeg", {"quality": 90})
+    kind, options = (
+        ("png", {"optimize": True}) if grey else ("jpeg", {"quality": 90, "subsampling": 0})
+    )
     file = io.BytesIO()
     atlas.save(file, kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

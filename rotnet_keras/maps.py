@@ -23,8 +23,8 @@ LARGEST_CACHE = "100M"  # over a thousand maps of 10,000 images
 def umap_map(features, *, seed=0, cache=None, **settings):
     """Lay features out in two dimensions so that neighbours stay neighbours (UMAP).
 
-    10,000 images take 15 to 60 seconds, a part of which is UMAP's compiling; what was laid out
-    before is read from a folder.
+    10,000 images take about ten seconds, and some more in the first call, which compiles; what was
+    laid out before is read from a folder.
 
     Args:
         features: `(N, D)` array, N at least 4.
@@ -133,10 +133,12 @@ def _remembered(cache):
     """`_lay_out` that remembers in a folder, or the plain one where there is none to write to."""
     if cache is False:
         return _lay_out
-    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    usual = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rotnet_keras")
     try:
-        folder = make_folder(cache or os.environ.get(CACHE) or home / "rotnet_keras")
-    except OSError:
+        # In a folder of its own, since old entries are deleted.
+        chosen = pathlib.Path(cache or os.environ.get(CACHE) or usual).expanduser() / "maps"
+        folder = make_folder(chosen, "cache")
+    except (OSError, RuntimeError):  # a user without a home is the latter
         if cache is not None:
             raise
         return _lay_out
@@ -147,5 +149,7 @@ def _remembered(cache):
 
 def _centred(points):
     """Points about their centre, at a mean distance of 1."""
+    points = points.astype("float64")
+    points = points / (np.abs(points).max() or 1)  # whose squares could be too large
     points = points - points.mean(axis=0)
     return points / (np.linalg.norm(points, axis=1).mean() or 1)

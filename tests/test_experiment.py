@@ -280,6 +280,17 @@ def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
         run_experiment(splits, image_size=9, output=tmp_path)
 
 
+def test_a_finished_run_with_an_explorer_more_is_not_repeated(tmp_path):
+    path, asked = tmp_path / "results.json", {"seed": 0}
+    path.write_text(json.dumps({"asked": asked | {"explorer": True}}))
+    assert experiment._finished(path, asked)
+    assert experiment._finished(path, asked | {"explorer": True})
+    path.write_text(json.dumps({"asked": asked}))
+    assert experiment._finished(path, asked)
+    assert experiment._finished(path, asked | {"explorer": True}) is None
+    assert experiment._finished(path, {"seed": 1}) is None
+
+
 def test_a_folder_of_the_users_is_not_taken_for_ours(tmp_path):
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "thesis.txt").write_text("years of work")

@@ -177,6 +177,19 @@ def test_the_legend_hides_a_class_and_shows_it_again(page):
     assert opened.locator("#count").inner_text() == "12 of 12 images"
 
 
+def test_with_all_hidden_the_arrow_keys_do_nothing(page):
+    opened = page()
+    for button in opened.locator("#legend button").all():
+        button.click()
+    assert opened.locator("#count").inner_text() == "0 of 12 images"
+    opened.focus("#map")
+    opened.keyboard.press("ArrowRight")
+    assert not opened.locator("#card").is_visible()
+    opened.get_by_role("button", name="Show all").click()
+    opened.mouse.move(*pixels(opened, 0))
+    assert said(opened)["image"] == "0 (counted from 0)"
+
+
 def test_a_hidden_image_is_not_met(page):
     opened = page()
     place = pixels(opened, 0)
@@ -297,6 +310,22 @@ def test_the_picture_of_all_images(tmp_path, side, channels, kind):
     assert picture.shape[:2] == (3 * shown, 3 * shown)
     cells = picture.reshape(3, shown, 3, shown, -1).mean(axis=(1, 3, 4)).ravel()
     np.testing.assert_allclose(cells, np.where(np.arange(9) == 3, 200, 0), atol=2)
+
+
+def test_the_colours_of_one_image_stay_out_of_the_next(tmp_path):
+    images = np.zeros((4, 28, 28, 3), "uint8")
+    images[[0, 3], ..., 0] = images[[1, 2], ..., 2] = 255  # red and blue
+    path = save_explorer(tmp_path / "a.html", {"a": GRID[:4]}, images, LABELS[:4], NAMES)
+    stored = re.search(r'src="data:image/jpeg;base64,([^"]+)"', path.read_text())[1]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(stored)))).astype(int)
+    rows = [np.concatenate(images[pair], axis=1) for pair in ([0, 1], [2, 3])]
+    assert abs(picture - np.concatenate(rows)).max() < 20
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(explorer, "umap_map", None)
+    with pytest.raises(OSError, match="path must lie in a folder that can be written, got"):
+        save_explorer(tmp_path / "no" / "a.html", MAPS, greys(), LABELS, NAMES)
 
 
 def test_features_are_laid_out_and_maps_taken_as_they_are(tmp_path, monkeypatch):

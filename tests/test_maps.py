@@ -1,3 +1,5 @@
+import pathlib
+
 import joblib
 import numpy as np
 import pytest
@@ -90,6 +92,30 @@ def test_where_maps_are_kept(laid_out, tmp_path, monkeypatch):
         umap_map(features, cache="/dev/null/nowhere")
 
 
+def test_a_user_without_a_home_gets_a_map(laid_out, tmp_path, monkeypatch):
+    monkeypatch.delenv("ROTNET_KERAS_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def expanduser(path):
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(pathlib.Path, "expanduser", expanduser)
+    assert len(umap_map(np.zeros((9, 3)))) == 9
+    assert len(umap_map(np.zeros((9, 3)), cache=tmp_path)) == 9
+    assert len(laid_out) == 2
+
+
+def test_the_users_own_entries_beside_ours_stay(laid_out, tmp_path):
+    own = tmp_path / "joblib" / "own" / "output.pkl"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"theirs")
+    umap_map(np.zeros((9, 3)), cache=tmp_path)
+    assert own.read_bytes() == b"theirs"
+    assert list((tmp_path / "maps").rglob("output.pkl"))
+
+
 def test_many_images_have_the_neighbours_that_a_look_at_all_finds(monkeypatch):
     features = np.random.default_rng(0).normal(size=(4200, 5)).astype("float32")
     given = maps._exact_neighbours(features, {"n_neighbors": 7, "n_jobs": 1})
@@ -107,6 +133,8 @@ def test_many_images_have_the_neighbours_that_a_look_at_all_finds(monkeypatch):
 
 def test_real_classes_are_neighbours_on_the_map(splits):
     """Half a thousand images are more often beside their own class than chance, one in ten."""
+    if splits.stand_in:
+        pytest.skip("it is said of Fashion-MNIST, which cannot be had here")
     images, labels = splits.test.images[:5000], splits.test.labels[:5000]
     features = extract_features(join_blocks(two_conv_extractor(splits.image_shape), [2]), images)
     points = umap_map(features, n_epochs=50)
@@ -129,6 +157,13 @@ def test_aligned_maps_differ_in_nothing_that_means_nothing(points, angle, mirror
     np.testing.assert_allclose(first, second, atol=1e-4)
     np.testing.assert_allclose(first.mean(axis=0), 0, atol=1e-5)
     assert np.linalg.norm(first, axis=1).mean() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("float16", 1000), ("float64", 1e200)])
+def test_maps_whose_squares_are_too_large_are_aligned(kind, size):
+    points = np.array([[0, 0], [1, 0], [0, 1]])
+    small, large = align_maps([points, (size * points).astype(kind)])
+    np.testing.assert_allclose(small, large, atol=1e-3)
 
 
 def test_maps_in_one_place_and_maps_that_do_not_fit():

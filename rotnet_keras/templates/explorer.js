@@ -66,7 +66,7 @@
         x[i] = fromX[i] + eased * (toX[i] - fromX[i]);
         y[i] = fromY[i] + eased * (toY[i] - fromY[i]);
       }
-      if (fromView) look(fromView.map((value, i) => value + eased * (toView[i] - value)));
+      if (fromView && inWhole) look(fromView.map((value, i) => value + eased * (toView[i] - value)));
       draw();
       place();
       document.body.dataset.moving = part < 1;
@@ -219,6 +219,7 @@
   }
 
   function open(i, keep) {
+    if (i < 0) return; // all are hidden
     kept = keep;
     if (i === current) return;
     current = i;
