@@ -204,6 +204,15 @@ def check_indices(name, values, length, *, ndim=1, of="images"):
     return indices
 
 
+def check_have_names(labels, class_names):
+    """Raise unless each label has a name."""
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise ValueError(
+            f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+
+
 def check_outputs(labels, model, name="labels"):
     """Raise unless the model, where it says how many outputs it has, has one for each label."""
     num_classes = getattr(model, "output_shape", (None, np.inf))[-1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from rotnet_keras._checks import (
     check_array,
@@ -22,6 +22,7 @@ from rotnet_keras._checks import (
     got,
 )
 from rotnet_keras._files import make_folder, printable, replace_text, replace_with
+from rotnet_keras.pictures import image_grid
 from rotnet_keras.rotation import check_upright
 
 PARTS = ("train", "validation")  # the folders, and so the names, of Keras's own callback
@@ -193,16 +194,10 @@ def _metadata(columns):
 
 
 def _sprite(images):
-    """All images in one square grid, row by row, and the side of each in pixels."""
-    rows = int(np.ceil(np.sqrt(len(images))))
+    """All images in one square grid, and the side of each in pixels."""
+    rows = math.ceil(math.sqrt(len(images)))
     side = min(images.shape[1], max(LARGEST_SPRITE // rows, 1))
-    grey = images.shape[-1] == 1
-    sprite = Image.new("L" if grey else "RGB", (rows * side, rows * side))
-    for place, image in enumerate(images):
-        pixels = np.clip(np.rint(image), 0, 255).astype("uint8")
-        picture = Image.fromarray(pixels[..., 0] if grey else pixels)
-        sprite.paste(picture.resize((side, side)), (place % rows * side, place // rows * side))
-    return sprite, side
+    return image_grid(images, side), side
 
 
 @contextlib.contextmanager

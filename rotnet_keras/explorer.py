@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import html
 import io
-import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from rotnet_keras._checks import (
     check_array,
     check_count,
     check_finite,
+    check_have_names,
     check_images,
     check_labels,
     check_list,
@@ -37,6 +37,7 @@ from rotnet_keras._pages import render
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.maps import align_maps, check_cache, umap_map
 from rotnet_keras.models import block_names, check_extractor, join_blocks
+from rotnet_keras.pictures import image_grid
 
 LARGEST_SHOWN = 48  # pixels of a side: of larger images the page holds smaller copies
 # The scheme "muted" of Paul Tol's technical note SRON/EPS/TN/09-002 and a grey: colours that
@@ -108,7 +109,8 @@ def save_explorer(
         raise OSError(f"path must lie in a folder that can be written, got {path}")
     images = _check_shown(images)
     names = [printable(name) for name in check_list("class_names", class_names, "name")]
-    labels = _check_named(labels, names, len(images))
+    labels = check_labels(labels, len(images))
+    check_have_names(labels, names)
     features = _check_features(features_by_name, len(images))
     colourings = {"class": _classes(labels, names)}
     chances = None
@@ -126,7 +128,7 @@ def save_explorer(
     facts = {
         "maps": [{"network": printable(n), "depth": printable(d)} for n, d in features],
         "colourings": [{"name": n, "entries": entries} for n, (_, entries) in colourings.items()],
-        "side": min(images.shape[1], LARGEST_SHOWN),
+        "side": _shown_side(images),
     }
     plot = _plot(maps, [places for places, _ in colourings.values()], chances)
     page = render(
@@ -283,23 +285,17 @@ def _plot(maps, colourings, chances):
 
 
 def _atlas(images):
-    """All images in one picture, row by row in a square, as a data URI."""
-    side = min(images.shape[1], LARGEST_SHOWN)
-    columns = math.ceil(math.sqrt(len(images)))
-    grey = images.shape[-1] == 1
-    atlas = Image.new("L" if grey else "RGB", (side * columns, side * columns))
-    for i, image in enumerate(images):
-        pixels = np.clip(np.rint(image), 0, 255).astype("uint8")  # one by one: all take much memory
-        small = Image.fromarray(pixels[..., 0] if grey else pixels)
-        if small.size != (side, side):
-            small = small.resize((side, side), Image.Resampling.LANCZOS)
-        atlas.paste(small, (i % columns * side, i // columns * side))
-    kind, options = (
-        ("png", {"optimize": True}) if grey else ("jpeg", {"quality": 90, "subsampling": 0})
-    )
+    """All images in one picture, as a data URI."""
+    grid = image_grid(images, _shown_side(images), resample=Image.Resampling.LANCZOS)
+    coloured = {"quality": 90, "subsampling": 0}  # colours stay within their image
+    kind, options = ("png", {"optimize": True}) if grid.mode == "L" else ("jpeg", coloured)
     file = io.BytesIO()
-    atlas.save(file, kind, **options)
+    grid.save(file, kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _shown_side(images):
+    return min(images.shape[1], LARGEST_SHOWN)
 
 
 def _check_html(path):
@@ -317,16 +313,6 @@ def _check_shown(images):
             f"images must be square, grey or colour, (N, S, S, 1 or 3), got {images.shape}"
         )
     return images
-
-
-def _check_named(labels, names, count):
-    labels = check_labels(labels, count)
-    if labels.min() < 0 or labels.max() >= len(names):
-        raise ValueError(
-            f"labels must lie in 0..{len(names) - 1}, one of the class_names each, "
-            f"got {labels.min()}..{labels.max()}"
-        )
-    return labels
 
 
 def _check_logits(logits, count, names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import math
 import os
 import pathlib
 import shutil
@@ -338,3 +339,17 @@ def _is_shown(*names):
 def _grey(images):
     sums = tf.reduce_sum(tf.cast(images, tf.float32) * LUMA, axis=-1, keepdims=True)
     return tf.cast(tf.round(sums), tf.uint8)
+
+
+def image_grid(images, side, *, resample=Image.Resampling.BICUBIC):
+    """All images `(N, S, S, 1 or 3)` in one square PIL picture, row by row, each `side` wide."""
+    columns = math.ceil(math.sqrt(len(images)))
+    grey = images.shape[-1] == 1
+    grid = Image.new("L" if grey else "RGB", (columns * side, columns * side))
+    for place, image in enumerate(images):  # one by one: copies of all would take much memory
+        pixels = np.clip(np.rint(image), 0, 255).astype("uint8")
+        picture = Image.fromarray(pixels[..., 0] if grey else pixels)
+        if picture.size != (side, side):
+            picture = picture.resize((side, side), resample)
+        grid.paste(picture, (place % columns * side, place // columns * side))
+    return grid

@@ -16,6 +16,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from rotnet_keras._checks import (
     check_array,
     check_finite,
+    check_have_names,
     check_images,
     check_indices,
     check_labels,
@@ -133,7 +134,7 @@ def plot_map(points, labels, class_names, *, ax=None):
     check_finite("points", points)
     labels = check_labels(labels, len(points), each="points")
     class_names = check_list("class_names", class_names, "name, one for each class")
-    _check_have_names(labels, class_names)
+    check_have_names(labels, class_names)
     ax = _axes(ax, figsize=(8.5, 6.5))
     colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "gist_rainbow")
     for label, name in enumerate(class_names):
@@ -704,16 +705,8 @@ def _check_named(labels, class_names, count):
     labels = check_labels(labels, count)
     if class_names is not None:
         class_names = check_list("class_names", class_names, "name, one for each class")
-        _check_have_names(labels, class_names)
+        check_have_names(labels, class_names)
     return labels, class_names
-
-
-def _check_have_names(labels, class_names):
-    if labels.min() < 0 or labels.max() >= len(class_names):
-        raise ValueError(
-            f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, "
-            f"got {labels.min()}..{labels.max()}"
-        )
 
 
 def _check_mistakes(mistakes, count):

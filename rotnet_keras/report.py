@@ -178,12 +178,13 @@ def _of_one(place, results):
     height, width, channels = results["image_shape"]
     kinds = {1: "grey", 3: "colour"}
     few = 0 < results.get("num_test", 0) < FEW_TESTS
+    class_names = _class_names(place)
     return shown | {
         "dataset": results["dataset"],
         "size": f"{height} × {width} pixels, {kinds.get(channels, f'{channels} channels')}",
         "num_test": f"{results['num_test']:,}" if "num_test" in results else "",
         "one_test_image": f"{100 / results['num_test']:.1f}" if few else "",
-        "class_names": _class_names(place),
+        "class_names": class_names,
         "skipped": [str(name) for name in results.get("skipped", ())][:MOST_LISTED],
         "num_skipped": len(results.get("skipped", ())),
         "pretraining_epochs": results.get("epochs", {}).get("pretraining", ""),
@@ -192,7 +193,7 @@ def _of_one(place, results):
         "arms": _what_arms_got(results),
         "pictures": {name: _picture(place / f"{name}.png") for name in PICTURES},
         "model_text": _lines(place / "model.txt"),
-        "classifier": (place / "classifier.keras").exists() and bool(_class_names(place)),
+        "classifier": (place / "classifier.keras").exists() and bool(class_names),
         "call": _call(asked, results.get("in_memory", ())),
         "settings": [
             (name.replace("_", " "), value)
