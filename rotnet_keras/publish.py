@@ -15,12 +15,12 @@ import sys
 import zipfile
 from typing import Any, NamedTuple
 
-import jinja2
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
 from rotnet_keras._files import make_folder, replace_text, replace_with, save_model
+from rotnet_keras._pages import render
 from rotnet_keras.arms import ARMS, Arm
 from rotnet_keras.augmentation import gentle_augmentation
 from rotnet_keras.datasets import load_splits, split_indices
@@ -150,15 +150,8 @@ def _leave_out_newer(path):
 
 def render_card(facts):
     """The model card, Markdown, of an extractor's facts; every figure in it comes from them."""
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("rotnet_keras"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.filters |= {"percent": _percent, "count": "{:,}".format}
-    return templates.get_template("extractor_card.md").render(facts)
+    filters = {"percent": _percent, "count": "{:,}".format}
+    return render("extractor_card.md", filters=filters, **facts) + "\n"
 
 
 def _percent(accuracies):
