@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import pandas as pd
-from scipy import special, stats
+from scipy import stats
 from sklearn import metrics
 
-from rotnet_keras._checks import (
-    check_array,
-    check_count,
-    check_counts_or_none,
+from rotnet_keras._base.arrays import (
     check_examples,
-    check_finite,
     check_fits,
     check_images,
-    check_labels,
-    check_list,
-    check_model,
     check_outputs,
-    got,
+    check_upright,
 )
-from rotnet_keras.rotation import ROTATIONS, check_rotations, check_upright, rotation_dataset
-from rotnet_keras.training import count_classes
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.networks import check_classifier, check_model
+from rotnet_keras._base.values import check_count, got
+from rotnet_keras.rotation import ROTATIONS, check_rotations, rotation_dataset
 
 
 def extract_features(extractor, images, *, batch_size=1000):
@@ -120,172 +114,6 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
     return float(np.concatenate(right).mean())
 
 
-def rotation_confusion(
-    model, images, labels, *, num_classes=None, rotations=ROTATIONS, batch_size=250
-):
-    """Count, class by class, how often images turned one way are taken for turned another way.
-
-    Args:
-        model: `keras.Model` from images to R logits, as `pretrain` returns it.
-        images: `(N, S, S, C)` array of upright images, pixels 0..255.
-        labels: `(N,)` whole numbers from 0: the class of each image.
-        num_classes: K, where `labels` may lack the last classes; None takes the highest label + 1.
-        rotations: the R quarter turns that the model tells apart, in the order of its logits.
-        batch_size: images computed at a time.
-
-    Returns:
-        integer array `(K, R, R)`: class, true rotation, predicted rotation. Each row of a class
-        sums to the number of its images. `rotation_errors` makes a table of it and
-        `plot_rotation_confusion` a picture.
-
-    Raises:
-        ValueError: images that are not square, labels that do not fit them or `num_classes`,
-            `rotations` that are not quarter turns, or a model with another number of outputs.
-
-    Example:
-        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
-        >>> images, labels = np.zeros((5, 28, 28, 1), "uint8"), np.array([0, 0, 0, 1, 1])
-        >>> rotation_confusion(model, images, labels).sum(axis=2).tolist()
-        [[3, 3, 3, 3], [2, 2, 2, 2]]
-    """
-    images, rotations = _check_turned(model, images, rotations, batch_size)
-    labels = check_labels(labels, len(images))
-    num_classes = count_classes(labels) if num_classes is None else num_classes
-    check_count("num_classes", num_classes)
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"labels must lie in 0..{num_classes - 1} for num_classes={num_classes}, "
-            f"got {labels.min()}..{labels.max()}"
-        )
-    counts = np.zeros((num_classes, len(rotations), len(rotations)), int)
-    for row, logits in enumerate(_logits_turned(model, images, rotations, batch_size)):
-        np.add.at(counts, (labels, row, logits.argmax(axis=1)), 1)
-    return counts
-
-
-def predict_rotations(model, images, *, rotations=ROTATIONS, batch_size=250):
-    """Say how probable a rotation model finds each rotation, for every image in all of them.
-
-    Args:
-        model: `keras.Model` from images to R logits, as `pretrain` returns it.
-        images: `(N, S, S, C)` array of upright images, pixels 0..255.
-        rotations: the R quarter turns that the model tells apart, in the order of its logits.
-        batch_size: images computed at a time.
-
-    Returns:
-        float32 array `(N, R, R)`: image, rotation that it was turned by, probability 0..1 given to
-        each rotation. The last axis sums to 1. `rotation_mistakes` lists the worst of it.
-
-    Raises:
-        ValueError: images that are not square, `rotations` that are not quarter turns, or a model
-            with another number of outputs.
-
-    Example:
-        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
-        >>> predict_rotations(model, np.zeros((5, 28, 28, 1), "uint8"))[0, 0].tolist()
-        [0.25, 0.25, 0.25, 0.25]
-    """
-    images, rotations = _check_turned(model, images, rotations, batch_size)
-    turned = _logits_turned(model, images, rotations, batch_size)
-    return np.stack([special.softmax(logits, axis=1) for logits in turned], axis=1)
-
-
-def rotation_mistakes(probabilities, *, count=None, rotations=ROTATIONS):
-    """List the turned images whose rotation a model got wrong, worst first.
-
-    The worse a mistake, the less probable the model found the true rotation, which is what the
-    loss goes by. An image counts once for each turn that was mistaken; the first places of
-    `table.drop_duplicates("image")` are different images.
-
-    Args:
-        probabilities: `(N, R, R)`, as `predict_rotations` returns them.
-        count: most rows wanted; None for all mistakes.
-        rotations: the R quarter turns that were told apart.
-
-    Returns:
-        `pandas.DataFrame`, a row for each mistake, with the columns `image`, its place in 0..N-1;
-        `turned_by` and `taken_for`, in degrees, counter-clockwise; `true_probability` and
-        `taken_probability`, 0..1, of the two. It has no rows where nothing was mistaken.
-        `plot_rotation_mistakes` shows them.
-
-    Raises:
-        ValueError: `probabilities` that are not `(N, R, R)`, N at least 1, or do not sum to 1,
-            `rotations` that are not quarter turns, or a `count` below 1.
-
-    Example:
-        >>> probabilities = np.array([[[0.75, 0.25], [0.25, 0.75]], [[0.125, 0.875], [0.5, 0.5]]])
-        >>> rotation_mistakes(probabilities, rotations=(0, 2))
-           image  turned_by  taken_for  true_probability  taken_probability
-        0      1          0        180             0.125              0.875
-        1      1        180          0             0.500              0.500
-    """
-    probabilities, rotations = _check_probabilities(probabilities, rotations)
-    check_counts_or_none(count=count)
-    taken = probabilities.argmax(axis=2)
-    image, true = np.nonzero(taken != np.arange(len(rotations)))
-    taken = taken[image, true]
-    degrees = 90 * np.array(rotations)
-    table = {
-        "image": image,
-        "turned_by": degrees[true],
-        "taken_for": degrees[taken],
-        "true_probability": probabilities[image, true, true],
-        "taken_probability": probabilities[image, true, taken],
-    }
-    table = pd.DataFrame(table).sort_values("true_probability", kind="stable", ignore_index=True)
-    return table.head(count) if count else table
-
-
-def rotation_errors(counts, class_names, *, rotations=ROTATIONS):
-    """Tabulate how well the rotation is told for each class: is the pretext task good for my data?
-
-    A class that looks the same upside down cannot be told from its half turn: its
-    `half_turn_error` nears 0.5, and there the task teaches noise. Near 0, the network tells the two
-    apart, if not by what: where an object lies in its frame can give the turn away, as notebook
-    05 shows. For one answer over all classes, give their sum,
-    `rotation_errors(counts.sum(axis=0, keepdims=True), ["all"])`.
-
-    Args:
-        counts: `(K, R, R)` whole numbers, as `rotation_confusion` returns them.
-        class_names: one a class.
-        rotations: the R quarter turns that were told apart.
-
-    Returns:
-        `pandas.DataFrame`, one row a class, in the order given, with the columns `images`, their
-        number; `accuracy`, 0..1, over all rotations; `half_turn_error`, of the images turned by 0
-        and 180 degrees the share taken for the other of the two; and `quarter_turn_error`, the
-        same of 90 and 270. A share is NaN for a class without images, and an error where
-        `rotations` lacks one of its two.
-
-    Raises:
-        ValueError: `counts` of another shape or kind, or not one class name for each class.
-
-    Example:
-        >>> counts = np.array([[[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]]])
-        >>> rotation_errors(counts, ["eight"])
-               images  accuracy  half_turn_error  quarter_turn_error
-        class
-        eight      10     0.825              0.3                0.05
-    """
-    counts, class_names, rotations = _check_rotation_counts(counts, class_names, rotations)
-    rows = counts.sum(axis=2)
-    right = counts.trace(axis1=1, axis2=2)
-
-    def swapped(pair):
-        if not {*pair} <= {*rotations}:
-            return np.full(len(counts), np.nan)
-        i, j = map(rotations.index, pair)
-        return _shares(counts[:, i, j] + counts[:, j, i], rows[:, i] + rows[:, j])
-
-    table = {
-        "images": rows[:, 0],
-        "accuracy": _shares(right, rows.sum(axis=1)),
-        "half_turn_error": swapped((0, 2)),
-        "quarter_turn_error": swapped((1, 3)),
-    }
-    return pd.DataFrame(table, index=pd.Index([str(name) for name in class_names], name="class"))
-
-
 def confusion(model, images, labels):
     """Count how often images of each class (row) are taken for each class (column).
 
@@ -307,7 +135,7 @@ def confusion(model, images, labels):
     """
     images, labels = _check_classified(model, images, labels)
     if not hasattr(model, "output_shape"):
-        raise ValueError(
+        raise InputError(
             f"model must have an output_shape, as functional ones do, got {got(model)}"
         )
     classes = np.arange(model.output_shape[-1])
@@ -321,90 +149,11 @@ def ci95(values):
     return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
 
 
-def check_classifier(model, *, least=1):
-    """Raise unless a model puts out `(B, num_classes)`, where it says what."""
-    check_model(model)
-    shape = getattr(model, "output_shape", (None, least))  # a subclass of Model does not say
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < least:
-        raise ValueError(
-            f"model must have one output (B, num_classes), num_classes at least {least}, "
-            f"got {got(model)} with output {shape}"
-        )
-
-
 def _check_classified(model, images, labels):
     check_classifier(model)
     images, labels = check_examples(images, labels, model=model)
     check_outputs(labels, model)
     return images, labels
-
-
-def _check_turned(model, images, rotations, batch_size):
-    """Return images and rotations, or raise unless the model tells images turned by them apart."""
-    check_model(model)
-    check_count("batch_size", batch_size)
-    images, rotations = check_images(images), check_rotations(rotations)
-    if images.shape[1] != images.shape[2]:
-        raise ValueError(f"images must be square, (N, S, S, C), got shape {images.shape}")
-    check_fits(images.shape[1:], model)
-    outputs = getattr(model, "output_shape", None)  # a subclass of Model does not say
-    if outputs != (None, len(rotations)):
-        raise ValueError(
-            f"model must give a logit for each of the {len(rotations)} rotations, "
-            f"got outputs of shape {outputs}"
-        )
-    return images, rotations
-
-
-def _logits_turned(model, images, rotations, batch_size):
-    """The logits `(N, R)` of all images in the first rotation, then in the next one, and so on."""
-    for turns in rotations:
-        turned = np.rot90(images, turns, axes=(1, 2))  # a view: nothing is copied
-        yield extract_features(model, turned, batch_size=batch_size).astype("float32")
-
-
-def _check_probabilities(probabilities, rotations):
-    """Return probabilities as an array and rotations listed, or raise where they do not fit."""
-    probabilities = check_array("probabilities", probabilities)
-    rotations = check_rotations(rotations)
-    size = len(rotations)
-    if probabilities.ndim != 3 or probabilities.shape[1:] != (size, size) or not len(probabilities):
-        raise ValueError(
-            f"probabilities must be (N, {size}, {size}) for {size} rotations, N at least 1, got "
-            f"shape {probabilities.shape}"
-        )
-    check_finite("probabilities", probabilities)
-    lowest, sums = probabilities.min(), probabilities.sum(axis=2, dtype="float64")
-    if lowest < 0 or np.abs(sums - 1).max() > 0.01:  # float16 and rounded tables are let through
-        raise ValueError(
-            "probabilities must be at least 0 and sum to 1 over the last axis, got "
-            f"{lowest} at least and sums of {sums.min():g} to {sums.max():g}"
-        )
-    return probabilities, rotations
-
-
-def _check_rotation_counts(counts, class_names, rotations):
-    """Return counts as an array, names and rotations listed, or raise where they do not fit."""
-    counts, rotations = check_array("counts", counts), check_rotations(rotations)
-    class_names = check_list("class_names", class_names, "names, one for each class")
-    shape = (len(class_names), len(rotations), len(rotations))
-    if counts.ndim != 3 or counts.shape[1:] != shape[1:]:
-        raise ValueError(
-            f"counts must be (K, {shape[1]}, {shape[2]}) for {shape[1]} rotations, got shape "
-            f"{counts.shape}"
-        )
-    if not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():
-        raise ValueError(f"counts must be whole numbers of at least 0, got {counts.dtype}")
-    if len(counts) != shape[0]:
-        raise ValueError(
-            f"class_names must be {len(counts)} names, one for each class of counts, got {shape[0]}"
-        )
-    return counts, class_names, rotations
-
-
-def _shares(parts, wholes):
-    """Quotients, NaN where there is nothing to divide by."""
-    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
 
 
 def _outputs(model, batch):

@@ -9,22 +9,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rotnet_keras._checks import (
-    check_choice,
-    check_count,
-    check_functional,
-    check_list,
-    check_path,
-)
-from rotnet_keras._files import load_model, replace_text, save_model
-from rotnet_keras.evaluation import check_classifier, extract_features
-from rotnet_keras.pictures import (
-    FITS,
-    check_pictures,
-    check_reading,
-    list_pictures,
-    stream_pictures,
-)
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.files import load_model, replace_text, save_model
+from rotnet_keras._base.networks import check_classifier, check_functional
+from rotnet_keras._base.values import check_choice, check_count, check_list, check_path
+from rotnet_keras.data.folders import list_pictures
+from rotnet_keras.data.pictures import FITS, check_pictures, check_reading, stream_pictures
+from rotnet_keras.evaluation import extract_features
 
 
 def save_classifier(model, path, class_names, *, fit="crop"):
@@ -54,7 +45,7 @@ def save_classifier(model, path, class_names, *, fit="crop"):
     names = [str(name) for name in _check_names(class_names, model)]
     path = pathlib.Path(path)
     if path.suffix != ".keras":
-        raise ValueError(f"path must end in .keras, got {str(path)!r}")
+        raise InputError(f"path must end in .keras, got {str(path)!r}")
     check_choice("fit", fit, FITS)
     # Old names beside a new model would be wrong ones; none beside it are refused.
     path.with_suffix(".json").unlink(missing_ok=True)
@@ -80,12 +71,12 @@ def load_classifier(path):
         facts = json.loads(beside.read_text(encoding="utf-8"))
         names, fit = facts["class_names"], facts["fit"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise InputError(
             f"model needs the names of its classes in {beside}, which cannot be read ({error!r}); "
             'a list in {"class_names": [...], "fit": "crop"} will do'
         ) from error
     if not isinstance(names, list) or len(names) != model.output_shape[-1]:
-        raise ValueError(
+        raise InputError(
             f"{beside} must name each of the model's {model.output_shape[-1]} classes, got {names}"
         )
     check_choice("fit", fit, FITS)
@@ -141,7 +132,7 @@ def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", 
 def _check_names(class_names, model):
     names, outputs = check_list("class_names", class_names, "names"), model.output_shape[-1]
     if len(names) != outputs:
-        raise ValueError(f"class_names must be {outputs}, one an output, got {len(names)}")
+        raise InputError(f"class_names must be {outputs}, one an output, got {len(names)}")
     return names
 
 
@@ -150,7 +141,7 @@ def _square_input(model):
     shape = getattr(model, "input_shape", None)
     square = isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2]
     if not square or shape[1] is None or shape[3] not in (1, 3):
-        raise ValueError(
+        raise InputError(
             f"model must take square images of a fixed size, grey or colour, got one of {shape}"
         )
     return shape[1], shape[3]

@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import tensorflow as tf
 
-from rotnet_keras._checks import (
-    check_array,
-    check_counts,
-    check_finite,
-    check_function,
-    check_seed,
-    got,
-    is_real,
-    is_whole,
-)
-from rotnet_keras.augmentation import augment_batch
+from rotnet_keras._base.arrays import check_square, check_stream, check_upright, image_sides
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.values import check_counts, check_function, check_seed, got, is_whole
+from rotnet_keras.running.batches import augment_batch, drawn_indices, stream_batches
 
 NUM_ROTATIONS = 4
 ROTATION_NAMES = ("0°", "90°", "180°", "270°")
 ROTATIONS = (0, 1, 2, 3)
-WINDOW_BYTES = 2**26  # of a stream's images, held to be shuffled
 
 
 def rotate_batch(images, *, rotations=ROTATIONS):
@@ -207,7 +198,7 @@ def numbered_rotation_batches(
     rows = batch_size // hosts
     numbers = tf.data.Dataset.range(start, stop)
     if isinstance(images, tf.data.Dataset):
-        batches = _streamed(check_stream(images), rows, start, stop, seed)
+        batches = stream_batches(check_stream(images), rows, start, stop, seed)
     else:
         tensor = tf.convert_to_tensor(check_upright(images))
         batches = numbers.map(
@@ -236,76 +227,6 @@ def numbered_rotation_batches(
     return dataset.map(turn, num_parallel_calls=calls).prefetch(tf.data.AUTOTUNE)
 
 
-def check_upright(images, name="images"):
-    """Return images to be turned, an array or a dataset of single ones, or raise."""
-    if isinstance(images, tf.data.Dataset):
-        return check_stream(images, name)
-    images = check_array(name, images)
-    _check_square(images.shape, name)
-    if not images.size:
-        raise ValueError(f"{name} must be at least one, with no side of 0, got {images.shape}")
-    check_finite(name, images)
-    return images
-
-
-def check_stream(images, name="images"):
-    """Return a dataset of single square images, or raise, where they come with labels too."""
-    spec = images.element_spec
-    if not isinstance(spec, tf.TensorSpec):
-        raise ValueError(
-            f"{name} must be a dataset of images alone, got elements {spec}; "
-            "drop the labels with dataset.map(lambda image, label: image)"
-        )
-    if not is_real(np.dtype(spec.dtype.as_numpy_dtype)):
-        raise ValueError(f"{name} must be real numbers, got {spec.dtype.name}")
-    _check_square(_sides(tf.TensorShape([None]).concatenate(spec.shape)), name)
-    if int(images.cardinality()) == 0:
-        raise ValueError(f"{name} must be a dataset of at least one image, got none")
-    return images
-
-
-def drawn_indices(first, count, length, seed):
-    """Indices at `count` places, from `first` on, of passes over `range(length)` in new orders."""
-    places = first + tf.range(count, dtype=tf.int64)
-    passes = places // length
-    keys = tf.stack([tf.fill([count], tf.constant(seed, tf.int64)), passes, 0 * passes], axis=1)
-    return _permuted(places % length, keys, length)
-
-
-def _permuted(places, keys, length):
-    """What stands at some places of permutations of `range(length)`, one permutation a key."""
-    # Not tf.random.experimental.index_shuffle: TensorFlow 2.21 casts a matrix of keys to a vector.
-    length = tf.cast(length, tf.int64)
-    return tf.raw_ops.RandomIndexShuffle(index=places, seed=keys, max_index=length - 1)
-
-
-def _streamed(images, rows, start, stop, seed):
-    """Batches of a stream, pass after pass; whole passes before the first batch are not read.
-
-    Each pass is shuffled within windows, by the seed alone. tf.data's own shuffle would take
-    TensorFlow's global seed as well, and no seed that has to be computed.
-    """
-    length, spec = int(images.cardinality()), images.element_spec
-    window = WINDOW_BYTES // (spec.dtype.size * (spec.shape.num_elements() or 1))
-    window = min(max(window, 1), 10_000)
-
-    def one_pass(number):
-        windows = tf.data.Dataset.range(-(-length // window))
-        mixed = tf.data.Dataset.zip(images.batch(window), windows).map(
-            lambda batch, place: _mixed(batch, tf.stack([seed, number, place]))
-        )
-        return mixed.unbatch()
-
-    passes = tf.data.Dataset.range(start * rows // length, (stop * rows - 1) // length + 1)
-    dataset = passes.flat_map(one_pass).skip(start * rows % length)
-    return dataset.batch(rows, drop_remainder=True)
-
-
-def _mixed(images, key):
-    places = tf.range(tf.shape(images, tf.int64)[0])
-    return tf.gather(images, _permuted(places, key, tf.shape(images)[0]))
-
-
 def _rotate_at_random(images, draw, rotations):
     labels = tf.random.stateless_uniform(
         [tf.shape(images)[0]], seed=draw, maxval=len(rotations), dtype=tf.int32
@@ -332,7 +253,7 @@ def check_rotations(rotations):
     turns = tuple(rotations) if isinstance(rotations, Iterable) else ()
     whole = all(is_whole(turn) and turn in ROTATIONS for turn in turns)
     if not whole or len(turns) < 2 or len({*turns}) < len(turns):
-        raise ValueError(
+        raise InputError(
             f"rotations must be two or more different ones of {ROTATIONS}, got {got(rotations)}"
         )
     return turns
@@ -340,14 +261,14 @@ def check_rotations(rotations):
 
 def _square_batch(images):
     images = _tensor("images", images)
-    _check_square(_sides(images.shape), "images")
+    check_square(image_sides(images.shape), "images")
     return images
 
 
 def _turns(labels, images):
     labels = _tensor("labels", labels)
     if not labels.dtype.is_integer or not images.shape[:1].is_compatible_with(labels.shape):
-        raise ValueError(
+        raise InputError(
             f"labels must be whole numbers ({images.shape[0]},), one for each of the images, got "
             f"{labels.dtype.name} of shape {labels.shape}"
         )
@@ -358,17 +279,4 @@ def _tensor(name, values):
     try:
         return tf.convert_to_tensor(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array or a tensor, got {got(values)}") from error
-
-
-def _sides(shape):
-    return tuple(shape) if shape.rank is not None else None
-
-
-def _check_square(shape, name):
-    """Raise unless a shape, as far as it is known, is one of images that can be turned."""
-    if shape is None or len(shape) != 4 or shape[1] is None or shape[1] != shape[2]:
-        raise ValueError(
-            f"{name} must be a batch of square images, (B, S, S, C) with a fixed S; "
-            f"got shape {'unknown' if shape is None else shape}"
-        )
+        raise InputError(f"{name} must be an array or a tensor, got {got(values)}") from error

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rotnet_keras import accuracy, extract_features, nin_extractor, reinitialise
-from rotnet_keras.arms import ARMS, Arm
+from rotnet_keras.study.arms import ARMS, Arm
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 12, 12, 1), "uint8")

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotnet_keras.augmentation import gentle_augmentation, strong_augmentation
+from rotnet_keras.data.augmentation import gentle_augmentation, strong_augmentation
 
 KINDS = [gentle_augmentation, strong_augmentation]
 

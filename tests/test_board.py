@@ -10,17 +10,10 @@ import tensorflow as tf
 from google.protobuf import text_format
 from PIL import Image
 
-from rotnet_keras import (
-    board,
-    experiment,
-    fine_tune,
-    pretrain,
-    pretraining,
-    run_experiment,
-    run_pretraining,
-    save_projector,
-)
-from rotnet_keras.board import Curves
+from rotnet_keras import fine_tune, pretrain, run_experiment, run_pretraining, save_projector
+from rotnet_keras.jobs import experiment, pretraining
+from rotnet_keras.viewing import tensorboard as viewing_tensorboard
+from rotnet_keras.viewing.tensorboard import Curves
 
 pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
 
@@ -251,7 +244,7 @@ def test_images_stand_upright_and_pixels_stay_in_range(tmp_path):
 
 
 def test_larger_images_are_made_smaller(tmp_path, monkeypatch):
-    monkeypatch.setattr(board, "LARGEST_SPRITE", 32)
+    monkeypatch.setattr(viewing_tensorboard, "LARGEST_SPRITE", 32)
     found = project(tmp_path)
     assert list(found.sprite.single_image_dim) == [10, 10]  # three of them in 32 pixels
     pixels = np.asarray(Image.open(tmp_path / "sprite.png"))
@@ -266,7 +259,7 @@ def test_new_files_stand_in_the_place_of_old_ones(tmp_path):
     project(tmp_path, images=greys(8, side=9))
     assert {path.name for path in tmp_path.iterdir()} == before
     assert "single_image_dim: 9" in (tmp_path / "projector_config.pbtxt").read_text()
-    board.clear_projector(tmp_path)
+    viewing_tensorboard.clear_projector(tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from rotnet_keras import attach_head, fine_tune, fit_classifier, gentle_augmentation, pretrain
-from rotnet_keras.checkpoint import Checkpoint
+from rotnet_keras.running.checkpoint import Checkpoint
 
 SETTINGS = {"epochs": 4, "batch_size": 3, "verbose": 0}
 LABELS = np.arange(8) % 3

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotnet_keras import DatasetError, load_splits, make_splits, split_indices
-from rotnet_keras.garments import CLASS_NAMES
+from rotnet_keras.data.garments import CLASS_NAMES
 
 COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
 

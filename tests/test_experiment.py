@@ -14,7 +14,6 @@ from rotnet_keras import (
     Examples,
     accuracy,
     draw_model,
-    experiment,
     load_classifier,
     make_splits,
     plot_accuracies,
@@ -23,6 +22,11 @@ from rotnet_keras import (
     summarise,
     two_conv_extractor,
 )
+from rotnet_keras.jobs import blog as jobs_blog
+from rotnet_keras.jobs import experiment
+from rotnet_keras.jobs import pictures as jobs_pictures
+from rotnet_keras.jobs import results as jobs_results
+from rotnet_keras.jobs import settings as jobs_settings
 
 ARMS = ("scratch", "frozen", "fine_tuned")
 NASTY = "<img src=x onerror=alert(1)>"
@@ -59,7 +63,9 @@ def titles(monkeypatch):
     save = matplotlib.figure.Figure.savefig
 
     def savefig(figure, path, **options):
-        seen[re.sub(r"^\.part\d+\.", "", path.name)] = figure.get_suptitle()  # until it is renamed
+        seen[re.sub(r"^\.part[^.]+\.", "", path.name)] = (
+            figure.get_suptitle()
+        )  # until it is renamed
         save(figure, path, **options)
 
     def draw(model, path, *, title):
@@ -67,7 +73,7 @@ def titles(monkeypatch):
         return draw_model(model, path, title=title)
 
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", savefig)
-    monkeypatch.setattr(experiment, "draw_model", draw)
+    monkeypatch.setattr(jobs_pictures, "draw_model", draw)
     return seen
 
 
@@ -116,7 +122,9 @@ def test_saved_models_are_those_of_the_results(few_images, tmp_path):
         for name in ("classifier", "rotation_model", "extractor")
     )
     assert accuracy(classifier, *test) in results["arms"]["fine_tuned"].values()
-    assert experiment.rotation_accuracy(rotation_model, test.images) == results["rotation_accuracy"]
+    assert (
+        jobs_results.rotation_accuracy(rotation_model, test.images) == results["rotation_accuracy"]
+    )
     assert extractor.output_shape == (None, 16)
     np.testing.assert_array_equal(
         extractor.get_layer("conv1").kernel, rotation_model.get_layer("conv1").kernel
@@ -166,7 +174,7 @@ def explored(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(experiment, "plot_accuracies", draw)
+        patch.setattr(jobs_pictures, "plot_accuracies", draw)
         options = {"num_labels": 12, "image_size": 12, "channels": 1, "seed": 2, "quick": True}
         options |= {"output": "out", "explorer": True, "tensorboard": "board", "verbose": 0}
         results = run_experiment(pathlib.Path("fashion_mnist"), **options)
@@ -256,7 +264,7 @@ def test_a_run_for_tensorboard_has_every_curve_and_the_test_images(explored):
     ],
 )
 def test_whose_data_is_the_blogs(asked, in_memory, name, told):
-    assert experiment.is_blogs_data(asked, in_memory, name) is told
+    assert jobs_results.is_blogs_data(asked, in_memory, name) is told
 
 
 def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
@@ -283,12 +291,12 @@ def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
 def test_a_finished_run_with_an_explorer_more_is_not_repeated(tmp_path):
     path, asked = tmp_path / "results.json", {"seed": 0}
     path.write_text(json.dumps({"asked": asked | {"explorer": True}}))
-    assert experiment._finished(path, asked)
-    assert experiment._finished(path, asked | {"explorer": True})
+    assert jobs_settings.finished_results(path, asked)
+    assert jobs_settings.finished_results(path, asked | {"explorer": True})
     path.write_text(json.dumps({"asked": asked}))
-    assert experiment._finished(path, asked)
-    assert experiment._finished(path, asked | {"explorer": True}) is None
-    assert experiment._finished(path, {"seed": 1}) is None
+    assert jobs_settings.finished_results(path, asked)
+    assert jobs_settings.finished_results(path, asked | {"explorer": True}) is None
+    assert jobs_settings.finished_results(path, {"seed": 1}) is None
 
 
 def test_a_folder_of_the_users_is_not_taken_for_ours(tmp_path):
@@ -302,7 +310,7 @@ def test_a_folder_of_the_users_is_not_taken_for_ours(tmp_path):
 def test_given_arms_start_from_the_given_weights(images):
     splits = make_splits(np.tile(images, (6, 1, 1, 1)), np.arange(48) % 2, num_labels=8)
     given, pretrained = (two_conv_extractor((12, 12, 1), 5, seed=seed) for seed in (1, 2))
-    runs = experiment.run_arms(pretrained, splits, given=given, quick=True, verbose=0)
+    runs = jobs_blog.run_arms(pretrained, splits, given=given, quick=True, verbose=0)
     for arm, start in {"given_frozen": given, "frozen": pretrained}.items():
         model = runs[arm, "short"]["model"]
         np.testing.assert_array_equal(
@@ -320,7 +328,7 @@ def test_classifier_is_the_fine_tuned_one_that_validates_best():
         ("fine_tuned", "long"): {"model": "long", "validation_accuracy": 0.7, "test_accuracy": 0.9},
         ("scratch", "long"): {"model": "scratch", "validation_accuracy": 0.9, "test_accuracy": 0.9},
     }
-    assert experiment._best_fine_tuned(runs) == "short"
+    assert jobs_blog.best_fine_tuned(runs) == "short"
 
 
 def test_only_the_default_data_set_may_fall_back(monkeypatch, tmp_path):
@@ -380,12 +388,12 @@ OPTIONS = {"num_labels": 200, "quick": True, "verbose": 0}
 def quick_training(few_images, monkeypatch):
     """Two epochs of each long budget, and no map: what is looked at is which run goes on."""
     monkeypatch.setattr(experiment, "load_splits", functools.cache(experiment.load_splits))
-    settings = experiment.budget_settings
+    settings = jobs_blog.budget_settings
 
     def short(budget, **options):
         return settings(budget, **options) | {"epochs": 2}
 
-    monkeypatch.setattr(experiment, "budget_settings", short)
+    monkeypatch.setattr(jobs_blog, "budget_settings", short)
     monkeypatch.setattr(experiment, "umap_map", lambda features, seed: np.asarray(features)[:, :2])
 
 
@@ -399,7 +407,7 @@ def test_a_stopped_run_goes_on_and_ends_like_an_unbroken_one(quick_training, mon
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    for owner, name in ((experiment.ARMS, "fine_tuned"), (vars(experiment), "plot_confusion")):
+    for owner, name in ((jobs_blog.ARMS, "fine_tuned"), (vars(experiment), "plot_confusion")):
         with monkeypatch.context() as patch:
             patch.setitem(owner, name, stop)
             with pytest.raises(KeyboardInterrupt):

@@ -10,12 +10,12 @@ from PIL import Image
 from rotnet_keras import (
     conv_blocks_extractor,
     cut,
-    explorer,
     extract_features,
     features_by_depth,
     save_explorer,
     show_page,
 )
+from rotnet_keras.viewing import explorer
 
 # Twelve images on a grid of 4 × 3, in every map elsewhere, so that each can be pointed at.
 GRID = np.array([[i % 4, i // 4] for i in range(12)], "float64")

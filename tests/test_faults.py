@@ -22,7 +22,7 @@ import pandas as pd
 import pytest
 
 from rotnet_keras import draw_garments
-from rotnet_keras.__main__ import main
+from rotnet_keras.cli.main import main
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 NIGHTLY = os.environ.get("ROTNET_KERAS_NIGHTLY") == "1"
@@ -30,9 +30,9 @@ NIGHTLY = os.environ.get("ROTNET_KERAS_NIGHTLY") == "1"
 PROGRAM = """
 import os, pathlib, resource, sys
 import keras, numpy as np
-from rotnet_keras import Examples, Splits, fine_tune, gentle_augmentation, study, two_conv_extractor
-from rotnet_keras.__main__ import main
-from rotnet_keras._files import replace_text, save_model
+from rotnet_keras import Examples, Splits, fine_tune, gentle_augmentation, two_conv_extractor
+from rotnet_keras.cli.main import main
+from rotnet_keras._base.files import replace_text, save_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 12, 12, 1), "uint8")
@@ -60,7 +60,7 @@ def tiny_splits(name, *, num_labels, num_validation, seed, data_dir):
     return Splits(name, ("even", "odd"), IMAGES[20:], some, some, some, True)
 
 def compare(folder, pictures, epochs):
-    study.load_splits = tiny_splits
+    study_run.load_splits = tiny_splits
     options = ["--arms", "raw pixels", "block 2 probe", "--budgets", "6", "--num-seeds", "2"]
     options += ["--pretrain-epochs", epochs, "--dataset", "garments"]
     return main(["study", *options, "--output", folder])
@@ -134,7 +134,9 @@ def pictures(tmp_path_factory):
 def parts_of(child, folder):
     """The files that a process is just writing."""
     with contextlib.suppress(FileNotFoundError):
-        return {name for name in os.listdir(folder) if name.startswith(f".part{child}.")}
+        return {
+            name for name in os.listdir(folder) if name.startswith(".part") and f"-{child}." in name
+        }
     return set()
 
 

@@ -10,11 +10,11 @@ from rotnet_keras import (
     attach_head,
     conv_blocks_extractor,
     extract_features,
-    few_labels,
     guess_labels,
     linear_probe,
 )
-from rotnet_keras.few_labels import fit_few_labels
+from rotnet_keras.few_labels import recipe as few_labels_recipe
+from rotnet_keras.few_labels.recipe import fit_few_labels
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 12, 12, 1), "uint8")
@@ -52,7 +52,7 @@ def undecided(monkeypatch):
         head.set_weights([np.zeros_like(part) for part in head.get_weights()])
         return model
 
-    monkeypatch.setattr(few_labels, "self_train", train)
+    monkeypatch.setattr(few_labels_recipe, "self_train", train)
 
 
 def test_where_labels_were_guessed_two_graphs_have_a_third_each(extractor, undecided):

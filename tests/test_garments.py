@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from rotnet_keras import draw_garments
-from rotnet_keras.garments import CLASS_NAMES
+from rotnet_keras.data.garments import CLASS_NAMES
 
 
 def test_form_of_fashion_mnist():

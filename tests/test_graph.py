@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from rotnet_keras import accuracy, conv_blocks_extractor, extract_features, predict_classes
-from rotnet_keras.graph import (
+from rotnet_keras.few_labels.graph import (
     _within_classes,
     balancing_offsets,
     guess_labels,
     soft_neighbours,
     spread_labels,
 )
-from rotnet_keras.probes import block_features
+from rotnet_keras.few_labels.probes import block_features
 
 RNG = np.random.default_rng(0)
 

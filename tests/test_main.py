@@ -9,15 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rotnet_keras import (
-    DatasetError,
-    attach_head,
-    experiment,
-    pretraining,
-    save_classifier,
-    two_conv_extractor,
-)
-from rotnet_keras.__main__ import main
+from rotnet_keras import DatasetError, attach_head, save_classifier, two_conv_extractor
+from rotnet_keras.cli.main import main
+from rotnet_keras.jobs import experiment, pretraining
 
 RESULTS = {
     "rotation_accuracy": 0.975,

@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
-from rotnet_keras import (
-    align_maps,
-    extract_features,
-    join_blocks,
-    maps,
-    two_conv_extractor,
-    umap_map,
-)
+from rotnet_keras import align_maps, extract_features, join_blocks, two_conv_extractor, umap_map
+from rotnet_keras.viewing import maps
 
 
 def test_map_keeps_groups_apart_and_repeats():

@@ -14,8 +14,8 @@ from rotnet_keras import (
     copy_model,
     cut,
     freeze,
+    heads,
     join_blocks,
-    models,
     nin_extractor,
     reinitialise,
     remove_head,
@@ -23,7 +23,7 @@ from rotnet_keras import (
     two_conv_extractor,
     unfreeze,
 )
-from rotnet_keras.models import cast_model
+from rotnet_keras.heads import cast_model
 
 
 def batch_norm_extractor():
@@ -370,7 +370,7 @@ def test_casting_there_and_back(images, precision):
     [("CPU", "mixed_bfloat16"), ("TPU", "mixed_bfloat16"), ("GPU", "mixed_float16")],
 )
 def test_mixed_is_what_the_accelerator_has(extractor, monkeypatch, accelerator, precision):
-    monkeypatch.setattr(models, "running_accelerator", lambda: accelerator)
+    monkeypatch.setattr(heads, "running_accelerator", lambda: accelerator)
     assert cast_model(extractor, "mixed").get_layer("conv1").dtype_policy.name == precision
 
 

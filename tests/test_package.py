@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 import rotnet_keras
 
 ROOT = pathlib.Path(__file__).parents[1]
-PUBLIC = sorted(set(rotnet_keras.__all__) - {path.stem for path in ROOT.glob("rotnet_keras/*.py")})
+WINGS = {"data", "few_labels", "jobs", "running", "study", "viewing", "zoo"}
+PUBLIC = sorted({*rotnet_keras.__all__} - WINGS - {"__version__"})
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
 

@@ -19,7 +19,7 @@ from rotnet_keras import (
     stream_images,
     unpack_zip,
 )
-from rotnet_keras.pictures import square
+from rotnet_keras.data.pictures import square
 
 RED, GREEN, WHITE = (200, 0, 0), (0, 200, 0), (255, 255, 255)
 

@@ -15,13 +15,13 @@ from rotnet_keras import (
     block_names,
     extract_features,
     load_extractor,
-    pretrained,
     rotation_accuracy,
     two_conv_extractor,
 )
 from rotnet_keras.evaluation import ci95
-from rotnet_keras.pretrained import EXTRACTORS, FOLDER, read_facts, sha256
-from rotnet_keras.publish import NEWER, RECIPES, render_card
+from rotnet_keras.study.publish import NEWER, RECIPES, render_card
+from rotnet_keras.zoo import pretrained
+from rotnet_keras.zoo.pretrained import EXTRACTORS, FOLDER, read_facts, sha256
 
 SHAPES = {"two_conv_fashion_mnist": (None, 16), "conv_blocks_fashion_mnist": (None, 128)}
 BLOCKS = {
@@ -137,7 +137,11 @@ def test_the_card_is_the_facts_in_words(name):
     assert render_card(facts) == card
     assert re.findall(r"^## (.+)$", card, re.MULTILINE) == SECTIONS
     assert facts["name"] == name
-    for part in (f"python -m rotnet_keras.publish {name}", "MIT", "github.com/zalandoresearch"):
+    for part in (
+        f"python -m rotnet_keras.study.publish {name}",
+        "MIT",
+        "github.com/zalandoresearch",
+    ):
         assert part in card
 
 

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rotnet_keras import draw_garments, pretraining, run_pretraining, stream_images
-from rotnet_keras.__main__ import LOST, main
-from rotnet_keras.datasets import DatasetError
+from rotnet_keras import draw_garments, run_pretraining, stream_images
+from rotnet_keras.cli.main import main
+from rotnet_keras.cli.processes import LOST
+from rotnet_keras.data.load import DatasetError
+from rotnet_keras.jobs import pretraining
 
 SETTINGS = {"epochs": 3, "batch_size": 8, "verbose": 0}
 
@@ -208,7 +210,7 @@ model, _ = rk.pretrain(
     checkpoint=output + "/net.weights.h5", callbacks=[stop], **settings,
 )
 if place == "0":
-    from rotnet_keras.runtime import alone
+    from rotnet_keras.running.hosts import alone
     with alone():
         model.save(output + "/net.keras")
 """

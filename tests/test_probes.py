@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from rotnet_keras import accuracy, conv_blocks_extractor, extract_features, predict_classes
-from rotnet_keras.probes import (
+from rotnet_keras.few_labels.probes import (
     FeatureClassifier,
     block_features,
     linear_probe,

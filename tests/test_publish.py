@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from rotnet_keras import DatasetError, make_splits, pretrain, publish, run_pretraining
-from rotnet_keras.arms import ARMS
-from rotnet_keras.few_labels import pretrain_for_transfer
-from rotnet_keras.pretrained import EXTRACTORS, sha256
-from rotnet_keras.publish import LEARNING_RATE, RECIPES, SEED, Recipe
+from rotnet_keras import DatasetError, make_splits, pretrain, run_pretraining
+from rotnet_keras.study import publish
+from rotnet_keras.study.arms import ARMS
+from rotnet_keras.study.publish import LEARNING_RATE, RECIPES, SEED, Recipe
+from rotnet_keras.training import pretrain_for_transfer
+from rotnet_keras.zoo.pretrained import EXTRACTORS, sha256
 
 NAME = "tiny"
 

@@ -6,8 +6,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotnet_keras import gentle_augmentation, rotate_batch, rotate_each, rotation, rotation_dataset
+from rotnet_keras import gentle_augmentation, rotate_batch, rotate_each, rotation_dataset
 from rotnet_keras.rotation import ROTATIONS, numbered_rotation_batches
+from rotnet_keras.running import batches as running_batches
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32"]
 DTYPES += ["float64", "complex64", "bfloat16"]
@@ -210,7 +211,7 @@ def test_numbered_batches_do_not_ask_for_the_global_seed(images, as_dataset):
 
 def test_a_stream_is_shuffled_in_windows_that_memory_holds(images, monkeypatch):
     """Two images of 144 bytes: no image leaves its pair, and each pass draws anew."""
-    monkeypatch.setattr(rotation, "WINDOW_BYTES", 300)
+    monkeypatch.setattr(running_batches, "WINDOW_BYTES", 300)
     stream = tf.data.Dataset.from_tensor_slices(images)
     upright = np.concatenate([x[y == 0] for x, y in batches(stream, stop=20)])
     pairs = upright.reshape(10, 4, 2, -1)

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rotnet_keras import prepare_runtime, runtime
+from rotnet_keras import prepare_runtime
 from rotnet_keras.models import NETWORKS
-from rotnet_keras.runtime import HOST_VARIABLES, Runtime, find_accelerator
+from rotnet_keras.running import devices as running_devices
+from rotnet_keras.running import hosts as running_hosts
+from rotnet_keras.running import runtime
+from rotnet_keras.running.hosts import HOST_VARIABLES
+from rotnet_keras.running.runtime import Runtime, find_accelerator
 
 HERE = keras.config.backend()
 OTHER = {"tensorflow": "jax", "jax": "tensorflow"}[HERE]
@@ -116,24 +120,28 @@ def test_too_late(monkeypatch):
 
 
 def test_hosts_that_jax_finds_out():
-    assert runtime._find_cluster("auto", None) == (None, None, None)
-    assert runtime._find_cluster(["a:1"], 0) is None  # one process is no cluster
+    assert running_hosts.find_cluster("auto", None) == (None, None, None)
+    assert running_hosts.find_cluster(["a:1"], 0) is None  # one process is no cluster
 
 
 def test_hosts_share_out_evenly_or_not_at_all(monkeypatch):
+    monkeypatch.setattr(running_devices, "host_share", lambda: (0, 2))
+    monkeypatch.setattr(running_hosts, "host_share", lambda: (0, 2))
     monkeypatch.setattr(runtime, "host_share", lambda: (0, 2))
-    monkeypatch.setattr(runtime, "local_devices", lambda: 4)
-    runtime.check_share(2, 4)  # a host has one image in four rotations, a device one of them
-    runtime.check_share(8, 1)
+    monkeypatch.setattr(running_devices, "local_devices", lambda: 4)
+    running_devices.check_share(
+        2, 4
+    )  # a host has one image in four rotations, a device one of them
+    running_devices.check_share(8, 1)
     for batch_size, copies in [(2, 2), (6, 1), (3, 4)]:
         with pytest.raises(ValueError, match=f"with 4 devices each, got {batch_size}"):
-            runtime.check_share(batch_size, copies)
+            running_devices.check_share(batch_size, copies)
 
 
 def test_tensorflow_leaves_the_accelerator_to_jax(monkeypatch):
     hidden = []
     monkeypatch.setattr(tf.config, "set_visible_devices", lambda *call: hidden.append(call))
-    runtime._leave_accelerator("jax")
+    running_devices.leave_accelerator("jax")
     assert hidden == [([], "GPU"), ([], "TPU")]
 
     def refuse(devices, kind):
@@ -141,7 +149,7 @@ def test_tensorflow_leaves_the_accelerator_to_jax(monkeypatch):
 
     monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
     with pytest.raises(RuntimeError, match="TensorFlow already holds the GPU that jax is to drive"):
-        runtime._leave_accelerator("jax")
+        running_devices.leave_accelerator("jax")
 
 
 def test_a_package_that_is_not_there(monkeypatch):
@@ -176,7 +184,7 @@ def test_hosts_from_the_environment(no_choice, monkeypatch, kind):
     names = [pair[kind] for pair in HOST_VARIABLES]
     for name, value in zip(names, ("a:1,b:2", "2", "1"), strict=True):
         monkeypatch.setenv(name, value)
-    assert runtime._find_cluster(None, None) == ("a:1", 2, 1)
+    assert running_hosts.find_cluster(None, None) == ("a:1", 2, 1)
     monkeypatch.setenv(names[2], "second")
     with pytest.raises(ValueError, match=r"so whole numbers must be in .* got \['2', 'second'\]"):
         prepare_runtime()

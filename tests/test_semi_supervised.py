@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rotnet_keras import accuracy, conv_blocks_extractor, two_conv_extractor
-from rotnet_keras.semi_supervised import self_train, train_jointly
+from rotnet_keras.few_labels.semi_supervised import self_train, train_jointly
 
 WAYS = [train_jointly, self_train]
 

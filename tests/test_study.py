@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rotnet_keras import Examples, Splits, attach_head, plot_budgets, plots, split_indices, study
-from rotnet_keras.__main__ import main
-from rotnet_keras.arms import Arm
-from rotnet_keras.study import COLUMNS, KEY, read_study, run_study, summarise_study
+from rotnet_keras import Examples, Splits, attach_head, plot_budgets, split_indices
+from rotnet_keras.cli.main import main
+from rotnet_keras.study import run as study_run
+from rotnet_keras.study import table as study_table
+from rotnet_keras.study.arms import Arm
+from rotnet_keras.study.run import run_study
+from rotnet_keras.study.table import COLUMNS, KEY, read_study, summarise_study
+from rotnet_keras.viewing import charts as viewing_charts
 
 POOL, HELD_OUT = 40, 20
 
@@ -90,8 +94,9 @@ def fits(monkeypatch):
             pretext=False,
         ),
     }
-    monkeypatch.setattr(study, "ARMS", arms)
-    monkeypatch.setattr(study, "load_splits", tiny_splits)
+    monkeypatch.setattr(study_run, "ARMS", arms)
+    monkeypatch.setattr(study_table, "ARMS", arms)
+    monkeypatch.setattr(study_run, "load_splits", tiny_splits)
     return fits
 
 
@@ -111,9 +116,9 @@ def pretrained(monkeypatch):
         asked.append({"images": images, **settings})
         return attach_head(extractor, len(settings["rotations"])), None
 
-    monkeypatch.setattr(study, "pretrain_for_transfer", pretrain)
-    monkeypatch.setattr(study, "rotation_accuracy", lambda *_, **__: 0.75)
-    monkeypatch.setitem(study.NETWORKS, "two_conv", network)
+    monkeypatch.setattr(study_run, "pretrain_for_transfer", pretrain)
+    monkeypatch.setattr(study_run, "rotation_accuracy", lambda *_, **__: 0.75)
+    monkeypatch.setitem(study_run.NETWORKS, "two_conv", network)
     # Its search for garbage takes ten times as long as such a run.
     monkeypatch.setattr(keras.backend, "clear_session", lambda: None)
     return asked
@@ -222,7 +227,7 @@ def test_another_pretraining_is_another_run(fits, pretrained, tmp_path):
 
 
 def test_pretraining_and_an_arm_for_real(monkeypatch, tmp_path):
-    monkeypatch.setattr(study, "load_splits", tiny_splits)
+    monkeypatch.setattr(study_run, "load_splits", tiny_splits)
     table = quick(tmp_path, ["raw pixels", "block 2 probe"], [6], [0], network="conv_blocks")
     assert keys(table) == [("raw pixels", 6, 0), ("block 2 probe", 6, 0)]
     assert table["pretext"].tolist() == [False, True]
@@ -241,10 +246,10 @@ class StopInSecondEpoch(keras.callbacks.Callback):
 def test_a_network_in_progress_goes_on(fits, monkeypatch, tmp_path):
     once = {"arms": ["guessing"], "budgets": [6], "seeds": [0], "pretrain_epochs": 3}
     quick(tmp_path / "whole", **once)
-    real = study.pretrain_for_transfer
+    real = study_run.pretrain_for_transfer
     with monkeypatch.context() as patch:
         stopped = functools.partial(real, callbacks=[StopInSecondEpoch()])
-        patch.setattr(study, "pretrain_for_transfer", stopped)
+        patch.setattr(study_run, "pretrain_for_transfer", stopped)
         with pytest.raises(KeyboardInterrupt):
             quick(tmp_path / "broken", **once)
     (checkpoint,) = (tmp_path / "broken").iterdir()
@@ -487,13 +492,15 @@ def calls(monkeypatch):
         seen.append(options)
         return hand_made()
 
-    monkeypatch.setattr(study, "run_study", record)
+    monkeypatch.setattr(study_run, "run_study", record)
     return seen
 
 
 def test_picture_of_the_study_tells_who_did_without_the_pretext(calls, monkeypatch, tmp_path):
     drawn = []
-    monkeypatch.setattr(plots, "plot_budgets", lambda summary: drawn.append(plot_budgets(summary)))
+    monkeypatch.setattr(
+        viewing_charts, "plot_budgets", lambda summary: drawn.append(plot_budgets(summary))
+    )
     assert main(["study", "--output", str(tmp_path), "--dataset", "garments"]) == 0
     styles = {line.get_label(): line[0].get_linestyle() for line in drawn[0].containers}
     assert styles == {"plain": "--", "flashy": "--", "once": "--", "pretrained": "-"}
@@ -525,7 +532,7 @@ def test_defaults_are_those_of_the_function(calls, monkeypatch, tmp_path):
     assert main(["study"]) == 0
     (call,) = calls
     assert "arms" not in call
-    assert tuple(call["budgets"]) == study.BUDGETS
+    assert tuple(call["budgets"]) == study_run.BUDGETS
     assert list(call["seeds"]) == [0, 1, 2, 3, 4]
     assert tuple(call["rotations"]) == (0, 1, 2, 3)
     assert (call["dataset"], call["network"]) == ("fashion_mnist", "conv_blocks")

@@ -18,7 +18,8 @@ from rotnet_keras import (
     train_head,
     two_conv_extractor,
 )
-from rotnet_keras.training import endless_batches, optimise
+from rotnet_keras.running.batches import endless_batches
+from rotnet_keras.running.fitting import optimise
 
 ARMS = [train_head, fine_tune, train_from_scratch]
 LABELS = np.arange(8) % 3

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from rotnet_keras.pretrained import EXTRACTORS
+from rotnet_keras.zoo.pretrained import EXTRACTORS
 
 RUNS = 7
 PROGRAM = """

@@ -1,0 +1,184 @@
+"""Checks of arrays: images, labels, places, probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.values import check_count, got
+
+MOST_CLASSES = 100_000  # ImageNet-21k has 21,841; a head for a label of 10**12 fits no memory
+
+
+def count_classes(labels):
+    """Number of classes that labels from 0 tell, or raise where one is hardly that of a class."""
+    if labels.max() >= MOST_CLASSES:
+        raise InputError(
+            f"labels must lie in 0..{MOST_CLASSES - 1} where num_classes does not say how many "
+            f"there are, got {labels.min()}..{labels.max()}"
+        )
+    return max(int(labels.max()) + 1, 1)
+
+
+def check_array(name, values):
+    """Return real numbers as an array of one axis or more, or raise."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:  # ragged lists, for example
+        raise InputError(
+            f"{name} must be an array of numbers, got {got(values)}: {error}"
+        ) from error
+    if not is_real(array.dtype) or array.ndim == 0:
+        raise InputError(f"{name} must be an array of real numbers, got {got(values)}")
+    return array
+
+
+def check_finite(name, array):
+    """Raise if an array of `check_array` holds NaN or infinity."""
+    # Whole numbers need no look; the smallest and largest tell, and no array of flags is made.
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        extremes = np.array([array.min(), array.max()], "float64")
+        if not np.isfinite(extremes).all():
+            raise InputError(f"{name} must be finite, got {extremes.min()} to {extremes.max()}")
+
+
+def check_images(images, name="images", *, model=None):
+    """Return images `(N, H, W, C)` as an array, or raise, also where `model` takes others."""
+    images = check_array(name, images)
+    if images.ndim != 4 or 0 in images.shape:
+        raise InputError(
+            f"{name} must be (N, H, W, C) with N at least 1 and no side of 0, got {images.shape}"
+        )
+    check_finite(name, images)
+    if model is not None:
+        check_fits(images.shape[1:], model, name)
+    return images
+
+
+def check_fits(shape, model, name="images"):
+    """Raise unless images of a shape `(H, W, C)` fit the input of a model, where it says what."""
+    takes = getattr(model, "input_shape", None)
+    if not isinstance(takes, tuple):
+        return
+    same = len(shape) == len(takes) - 1 and all(
+        size is None or size == own for own, size in zip(shape, takes[1:], strict=True)
+    )
+    if not same:
+        raise InputError(f"{name} must fit the model's input {takes[1:]}, got {tuple(shape)}")
+
+
+def check_examples(images, labels, *, model=None, whose=""):
+    """Return labelled images as arrays, or raise unless each image has one whole-number label."""
+    images = check_images(images, f"{whose}images", model=model)
+    return images, check_labels(labels, len(images), f"{whose}labels")
+
+
+def check_labels(labels, count=None, name="labels", *, each="images"):
+    """Return labels as an array, or raise unless they are so many whole numbers, one or more."""
+    try:
+        labels = np.asarray(labels)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be whole numbers, got {got(labels)}: {error}") from error
+    count = count or max(labels.size, 1)
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"{name} must be whole numbers of shape ({count},), one for each of the {each}, "
+            f"got {labels.dtype} of shape {labels.shape}"
+        )
+    return labels
+
+
+def check_indices(name, values, length, *, ndim=1, of="images"):
+    """Return places in 0..length - 1 as an array of `ndim` axes, one place or more, or raise."""
+    indices = check_array(name, values)
+    if indices.ndim != ndim or not indices.size or not np.issubdtype(indices.dtype, np.integer):
+        axes = "(Q,)" if ndim == 1 else "(Q, K)"
+        raise InputError(f"{name} must be whole numbers {axes}, one or more, got {got(indices)}")
+    if indices.min() < 0 or indices.max() >= length:
+        raise InputError(
+            f"{name} must lie in 0..{length - 1}, the places of the {length} {of}, "
+            f"got {indices.min()}..{indices.max()}"
+        )
+    return indices
+
+
+def check_have_names(labels, class_names):
+    """Raise unless each label has a name."""
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise InputError(
+            f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+
+
+def check_outputs(labels, model, name="labels"):
+    """Raise unless the model, where it says how many outputs it has, has one for each label."""
+    num_classes = getattr(model, "output_shape", (None, np.inf))[-1]
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise InputError(
+            f"{name} must lie in 0..{num_classes - 1}, the model's {num_classes} outputs, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+
+
+def check_every_class(images, labels, num_classes=None, *, model=None):
+    """Return arrays and the number of classes, or raise unless each class has an image."""
+    images, labels = check_examples(images, labels, model=model)
+    if num_classes is None:
+        num_classes = max(int(labels.max()) + 1, 2)
+    check_count("num_classes", num_classes, least=2)
+    present = np.unique(labels).tolist()
+    if len(present) != num_classes or present[0] != 0 or present[-1] != num_classes - 1:
+        raise InputError(
+            f"labels must hold each of num_classes = {num_classes} classes 0 to {num_classes - 1} "
+            "and no others, "
+            f"got {present}"
+        )
+    return images, labels, num_classes
+
+
+def is_real(dtype):
+    """Say whether a NumPy dtype is of real numbers or flags; bfloat16 is none of NumPy's own."""
+    return dtype.kind in "biuf" or dtype.name == "bfloat16"
+
+
+def check_upright(images, name="images"):
+    """Return images to be turned, an array or a dataset of single ones, or raise."""
+    if isinstance(images, tf.data.Dataset):
+        return check_stream(images, name)
+    images = check_array(name, images)
+    check_square(images.shape, name)
+    if not images.size:
+        raise InputError(f"{name} must be at least one, with no side of 0, got {images.shape}")
+    check_finite(name, images)
+    return images
+
+
+def check_stream(images, name="images"):
+    """Return a dataset of single square images, or raise, where they come with labels too."""
+    spec = images.element_spec
+    if not isinstance(spec, tf.TensorSpec):
+        raise InputError(
+            f"{name} must be a dataset of images alone, got elements {spec}; "
+            "drop the labels with dataset.map(lambda image, label: image)"
+        )
+    if not is_real(np.dtype(spec.dtype.as_numpy_dtype)):
+        raise InputError(f"{name} must be real numbers, got {spec.dtype.name}")
+    check_square(image_sides(tf.TensorShape([None]).concatenate(spec.shape)), name)
+    if int(images.cardinality()) == 0:
+        raise InputError(f"{name} must be a dataset of at least one image, got none")
+    return images
+
+
+def image_sides(shape):
+    return tuple(shape) if shape.rank is not None else None
+
+
+def check_square(shape, name):
+    """Raise unless a shape, as far as it is known, is one of images that can be turned."""
+    if shape is None or len(shape) != 4 or shape[1] is None or shape[1] != shape[2]:
+        raise InputError(
+            f"{name} must be a batch of square images, (B, S, S, C) with a fixed S; "
+            f"got shape {'unknown' if shape is None else shape}"
+        )

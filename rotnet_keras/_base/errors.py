@@ -1,0 +1,23 @@
+"""Errors that the caller can mend; whatever else is raised is a fault of the program."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """What the caller can mend; the message names the argument, what it got and what it takes."""
+
+
+class DatasetError(InputError, RuntimeError):
+    """Data that cannot be had or read; the message says what to do about it."""
+
+
+class FileError(InputError, OSError):
+    """A file or folder that cannot be written."""
+
+
+class MissingPackageError(InputError, ImportError):
+    """A package that what was asked for needs, and that is not installed."""
+
+
+class SetupError(InputError, RuntimeError):
+    """A process that has gone too far for what was asked of it, such as for another backend."""

@@ -1,0 +1,50 @@
+"""Checks of Keras models and callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.values import got
+
+
+def check_classifier(model, *, least=1):
+    """Raise unless a model puts out `(B, num_classes)`, where it says what."""
+    check_model(model)
+    shape = getattr(model, "output_shape", (None, least))  # a subclass of Model does not say
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < least:
+        raise InputError(
+            f"model must have one output (B, num_classes), num_classes at least {least}, "
+            f"got {got(model)} with output {shape}"
+        )
+
+
+def check_model(model, name="model"):
+    """Raise unless `model` is a Keras model, or says of itself what it puts out, as one does."""
+    import keras  # not before somebody has a model: `prepare_runtime` comes before Keras
+
+    shape = getattr(model, "output_shape", None)
+    whole = not isinstance(model, type) and callable(model)
+    if not isinstance(model, keras.Model) and not (whole and isinstance(shape, tuple)):
+        raise InputError(f"{name} must be a keras.Model from images, got {got(model)}")
+
+
+def check_functional(model, name="model"):
+    """Raise unless `model` is a functional Keras model of one input."""
+    import keras
+
+    inputs = getattr(model, "inputs", None) or ()
+    if not isinstance(model, keras.Model) or len(inputs) != 1:
+        raise InputError(
+            f"{name} must be a functional keras.Model with one input, got {got(model)}"
+        )
+
+
+def check_callbacks(callbacks):
+    """Return Keras callbacks as a list, or raise."""
+    import keras
+
+    listed = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    if not all(isinstance(callback, keras.callbacks.Callback) for callback in listed):
+        raise InputError(f"callbacks must be a list of Keras callbacks, got {got(callbacks)}")
+    return listed

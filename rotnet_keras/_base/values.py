@@ -1,0 +1,136 @@
+"""Argument checks that several modules share; each error names what it got and what it takes.
+
+They look at arguments and copy nothing, so that they cost little before any work.
+"""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from rotnet_keras._base.errors import InputError
+
+LARGEST_SEED = 2**32 - 1  # what scikit-learn and Keras take
+
+
+def check_count(name, value, *, least=1):
+    """Raise unless `value` is a whole number of at least `least`."""
+    if not is_whole(value) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}, got {got(value)}")
+
+
+def check_counts(**values):
+    """`check_count` of several arguments by name."""
+    for name, value in values.items():
+        check_count(name, value)
+
+
+def check_counts_or_none(**values):
+    """`check_counts` of arguments that may be None."""
+    check_counts(**{name: value for name, value in values.items() if value is not None})
+
+
+def check_seed(seed, name="seed", *, largest=LARGEST_SEED):
+    """Raise unless `seed` is a whole number that every random generator in use takes."""
+    if not is_whole(seed) or not 0 <= seed <= largest:
+        raise InputError(f"{name} must be a whole number from 0 to {largest:,}, got {got(seed)}")
+
+
+def another_seed(seed, number):
+    """A seed for something else that is random, a fixed step apart and within the same range."""
+    return (seed + number) % (LARGEST_SEED + 1)
+
+
+def check_number(name, value, lies, inside):
+    """Raise unless `value` is a finite number that lies where the function `inside` says."""
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    if not number or isinstance(value, bool) or not (abs(value) < np.inf and inside(value)):
+        raise InputError(f"{name} must lie {lies}, got {got(value)}")
+
+
+def check_positive(**values):
+    """`check_number` of several arguments that must lie above 0."""
+    for name, value in values.items():
+        check_number(name, value, "above 0", lambda x: x > 0)
+
+
+def check_choice(name, value, known):
+    """Raise unless `value` is one of the known names."""
+    if not isinstance(value, str) or value not in known:
+        raise InputError(f"{name} must be one of {tuple(known)}, got {got(value)}")
+
+
+def check_function(name, value):
+    """Raise unless `value` can be called, or is None."""
+    if value is not None and not callable(value):
+        raise InputError(f"{name} must be a function, or None, got {got(value)}")
+
+
+def check_path(name, value):
+    """Raise unless `value` is a path."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value):
+        raise InputError(f"{name} must be a path, got {got(value)}")
+
+
+def check_paths(**values):
+    """`check_path` of several arguments that may be None."""
+    for name, value in values.items():
+        if value is not None:
+            check_path(name, value)
+
+
+def check_source(name, value):
+    """Raise unless `value` is text or a path, which may name data; nothing is looked up."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"{name} must be a name, got {got(value)}")
+
+
+def check_share(share):
+    """Raise unless `share` is `(host, hosts)`."""
+    pair = isinstance(share, (tuple, list)) and len(share) == 2 and all(map(is_whole, share))
+    if not pair or not 0 <= share[0] < share[1]:
+        raise InputError(f"share must be (host, hosts), 0 <= host < hosts, got {got(share)}")
+
+
+def check_list(name, values, one="value"):
+    """Return the items of a list or the like, at least one, or raise."""
+    whole = getattr(values, "shape", None) == ()
+    if whole or isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InputError(f"{name} must be a list of at least one {one}, got {got(values)}")
+    items = list(values)
+    if not items:
+        raise InputError(f"{name} must hold at least one {one}, got none")
+    return items
+
+
+def check_mapping(name, value, of):
+    """Raise unless `value` is a dictionary, or the like, with something in it."""
+    if not isinstance(value, Mapping) or not value:
+        raise InputError(f"{name} must be a dictionary of {of}, one or more, got {got(value)}")
+
+
+def check_table(name, table, columns, one="run"):
+    """Raise unless `table` is a pandas table of at least one row that has the columns."""
+    if table is None or (hasattr(table, "columns") and not len(table)):
+        raise InputError(f"{name} must hold at least one {one}, got none")
+    there = list(getattr(table, "columns", ()))
+    missing = [column for column in columns if column not in there]
+    if missing:
+        raise InputError(
+            f"{name} must be a pandas.DataFrame with the columns {missing}, too, got {got(table)}"
+        )
+
+
+def is_whole(value):
+    """Say whether a value is a whole number, which True and False are not."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def got(value):
+    """A value in a few words: its dtype and shape, or what it looks like."""
+    if hasattr(value, "dtype") and getattr(value, "shape", ()):
+        return f"{getattr(value.dtype, 'name', value.dtype)} of shape {tuple(value.shape)}"
+    return reprlib.repr(value)

@@ -1,0 +1,129 @@
+"""Cut points of a network: its blocks by number or name, cut off there, or put side by side."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.networks import check_functional
+from rotnet_keras._base.values import check_count, check_list, got, is_whole
+from rotnet_keras.heads import copy_model
+
+
+def block_names(extractor):
+    """Return the names of an extractor's cut points, from the lowest block to the highest.
+
+    Args:
+        extractor: `keras.Model` of this package, or any whose cut points are named alike.
+
+    Returns:
+        tuple of layer names: `block1`, `block2` ..., or `pool1`, `pool2` of the blog's network.
+
+    Raises:
+        ValueError: `extractor` is no functional model with one input.
+
+    Example:
+        >>> block_names(conv_blocks_extractor((28, 28, 1)))
+        ('block1', 'block2', 'block3')
+    """
+    check_functional(extractor, "extractor")
+    names = [layer.name for layer in extractor.layers]
+    return tuple(name for name in names if re.fullmatch(r"(block|pool)\d+", name))
+
+
+def cut(extractor, block, *, share_weights=False):
+    """Take the network up to one of its blocks.
+
+    Args:
+        extractor: functional `keras.Model`.
+        block: the number of the block, from 1, or the name of any layer.
+        share_weights: False copies what remains; True goes on using the extractor's own layers.
+
+    Returns:
+        `keras.Model` from the extractor's input to the maps of the block, `(B, H, W, C)`.
+
+    Raises:
+        ValueError: no such block, or `extractor` is no functional model with one input.
+
+    Example:
+        >>> cut(conv_blocks_extractor((28, 28, 1)), 2).output_shape
+        (None, 7, 7, 128)
+
+    Reference: the probes of each block are table 1 of https://arxiv.org/abs/1803.07728
+    """
+    # What a model within the model puts out belongs to its own graph.
+    name = _layer_of_block(extractor, block, nested=False)
+    lower = keras.Model(extractor.inputs[0], extractor.get_layer(name).output, name=extractor.name)
+    return lower if share_weights else copy_model(lower)
+
+
+def join_blocks(extractor, blocks=None, *, grid=4):
+    """Put the maps of one or several blocks side by side, as one vector of features an image.
+
+    Each map is averaged over the cells of a small grid, so that the vector keeps roughly where
+    something is: averages over whole maps, which `conv_blocks_extractor` ends in, have lost that.
+
+    Args:
+        extractor: functional `keras.Model` from images; its weights are copied.
+        blocks: numbers or layer names as `cut` takes them; None for all blocks but the first.
+        grid: most cells along height and width.
+
+    Returns:
+        `keras.Model` from the extractor's input to `(B, D)`, with the extractor's layers up to the
+        highest of the blocks.
+
+    Raises:
+        ValueError: a block that the extractor does not have or whose output are no maps, none at
+            all, an extractor that is no functional model with one input, or `grid` below 1.
+
+    Example:
+        >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16, 32))
+        >>> join_blocks(extractor, [2, 3]).output_shape
+        (None, 544)
+    """
+    check_count("grid", grid)
+    names = block_names(extractor)
+    layers = layers_of_blocks(extractor, (names[1:] or names) if blocks is None else blocks)
+    extractor = copy_model(extractor)
+    vectors = [_on_grid(extractor.get_layer(layer).output, grid) for layer in layers]
+    joined = keras.layers.Concatenate(name="joined")(vectors) if len(vectors) > 1 else vectors[0]
+    return keras.Model(extractor.inputs[0], joined, name=extractor.name)
+
+
+def _on_grid(maps, grid):
+    """Averages over at most `grid` by `grid` cells, as vectors; a vector stays as it is."""
+    if len(maps.shape) == 2:
+        return maps
+    height, width = maps.shape[1:3]
+    cell = (-(-height // grid), -(-width // grid))
+    maps = keras.layers.AveragePooling2D(cell, padding="same")(maps)
+    return keras.layers.Flatten()(maps)
+
+
+def layers_of_blocks(extractor, blocks):
+    """Return the names of the layers that numbers or names mean, or raise if one gives no maps."""
+    if isinstance(blocks, (tuple, list)) and not blocks:
+        raise InputError("blocks must name at least one block, got none")
+    blocks = check_list("blocks", blocks, "number or name of a layer")
+    names = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
+    maps = [extractor.get_layer(name).output for name in names]
+    if not all(isinstance(x, keras.KerasTensor) and len(x.shape) == 4 for x in maps):
+        raise InputError(f"blocks must put out maps (B, H, W, C), got {blocks}")
+    return names
+
+
+def _layer_of_block(extractor, block, argument="block", *, nested=True):
+    """The layer that a number or a name means, a model within the model too, if it may be one."""
+    blocks = block_names(extractor)
+    if is_whole(block) and 1 <= block <= len(blocks):
+        return blocks[block - 1]
+    single = (layer for layer in extractor.layers if nested or not isinstance(layer, keras.Model))
+    layers = [layer.name for layer in single]
+    if not isinstance(block, str) or block not in layers:
+        raise InputError(
+            f"{argument} must be a number from 1 to {len(blocks)} or the name of a layer, such as "
+            f"one of {blocks}, got {got(block)}"
+        )
+    return block

@@ -1,0 +1,5 @@
+"""Images: from arrays, folders, TensorFlow Datasets; split, streamed, changed at random."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

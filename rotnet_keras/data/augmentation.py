@@ -1,0 +1,131 @@
+"""Random changes to a batch of images that leave its classes as they are."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from rotnet_keras._base.values import another_seed, check_choice, check_number, check_seed
+
+FILL_MODES = ("constant", "nearest", "reflect", "wrap")
+
+
+class Augmentation:
+    """Keras's preprocessing layers one after the other, with a seed for each batch if wanted.
+
+    Called on `(B, H, W, C)` pixels, it gives float32 of the same shape. With `seed`, two whole
+    numbers, in tf.data, the change is a function of images and seed: a run that was broken off can
+    go on with the very changes that it would have met. Without, the layers draw from their own
+    state, call after call; in tf.data, how far that has got depends on what was read ahead.
+    """
+
+    takes_seed = True  # `running.batches` gives each batch its own
+
+    def __init__(self, layers, seed):
+        self.layers, self.seed, self._draws = layers, seed, _Draws()
+        for layer in layers:
+            self._ask_draws_first(layer, layer._get_seed_generator)
+
+    def __call__(self, images, seed=None):
+        if seed is not None:  # two augmentations that get one seed shall not change images alike
+            seed = tf.random.experimental.stateless_fold_in(seed, self.seed)
+        self._draws.begin(seed)
+        try:
+            for layer in self.layers:
+                images = layer(images, training=True)
+        finally:
+            self._draws.begin(None)
+        return images
+
+    def _ask_draws_first(self, layer, own):
+        # Where Keras's random layers (3.12 to 3.15) ask for a seed, whatever backend calls them.
+        layer._get_seed_generator = lambda backend=None: (
+            own(backend) if self._draws.seed is None else self._draws
+        )
+
+
+class _Draws(keras.random.SeedGenerator):
+    """Keras's source of seeds, here a function of one seed and of how many were drawn."""
+
+    def __init__(self):
+        super().__init__(0)
+        self.seed, self.count = None, 0
+
+    def begin(self, seed):
+        self.seed, self.count = seed, 0
+
+    def next(self, ordered=True):
+        self.count += 1
+        return tf.random.experimental.stateless_fold_in(self.seed, self.count)
+
+
+def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed=0):
+    """Shift images a little and mirror them, for pretraining and for few labels.
+
+    Args:
+        shift: largest shift, as a fraction of height and width.
+        mirror: also mirror left and right, half of the time; not for digits or letters.
+        fill_mode: what appears at the edges: "constant" is black, "nearest" repeats the edge;
+            "reflect" and "wrap" as in Keras's layers.
+        seed: of the draws.
+
+    Returns:
+        `Augmentation`, a function from `(B, H, W, C)` pixels, and a `seed` if you like, to float32
+        of the same shape, for `tf.data.Dataset.map`.
+
+    Raises:
+        ValueError: a `shift` that is no fraction, an unknown `fill_mode`, a `seed` that is none.
+
+    Example:
+        >>> tuple(gentle_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
+        (5, 28, 28, 1)
+    """
+    check_number("shift", shift, "in 0..1", lambda x: 0 <= x <= 1)
+    check_choice("fill_mode", fill_mode, FILL_MODES)
+    check_seed(seed)
+    layers, seed = keras.layers, int(seed)  # Keras takes none of NumPy's numbers
+    moved = layers.RandomTranslation(
+        shift, shift, fill_mode=fill_mode, interpolation="nearest", seed=seed
+    )
+    flips = [layers.RandomFlip("horizontal", seed=another_seed(seed, 1))] if mirror else []
+    return Augmentation([*flips, moved], seed)
+
+
+def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
+    """Shift twice as far, tilt, stretch and erase a rectangle of each image, for self-training.
+
+    Args:
+        mirror: as in `gentle_augmentation`.
+        fill_mode: as in `gentle_augmentation`.
+        seed: of the draws.
+
+    Returns:
+        As `gentle_augmentation`. Images are tilted by up to 15 degrees and stretched or shrunk by
+        up to 12 percent; a rectangle of 2 to 25 percent of each is black, beside what these moves
+        made black.
+
+    Raises:
+        ValueError: as `gentle_augmentation`.
+
+    Example:
+        >>> tuple(strong_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
+        (5, 28, 28, 1)
+
+    Reference: strong augmentation is section 2.3 of FixMatch, https://arxiv.org/abs/2001.07685;
+    without its list of colour changes, which grey images do not have.
+    """
+    gentle = gentle_augmentation(shift=4 / 28, mirror=mirror, fill_mode=fill_mode, seed=seed)
+    layers, seed = keras.layers, int(seed)
+    edges = {"fill_mode": fill_mode, "interpolation": "nearest"}
+    bent = [
+        layers.RandomRotation(15 / 360, seed=another_seed(seed, 2), **edges),
+        layers.RandomZoom((-0.12, 0.12), (-0.12, 0.12), seed=another_seed(seed, 3), **edges),
+    ]
+    erased = layers.RandomErasing(
+        factor=(1.0, 1.0),
+        scale=(0.02, 0.25),
+        fill_value=0,
+        value_range=(0, 255),
+        seed=another_seed(seed, 4),
+    )
+    return Augmentation([*bent, *gentle.layers, erased], seed)

@@ -1,0 +1,261 @@
+"""Real data, from TensorFlow Datasets, folders or arrays, divided for an experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from rotnet_keras._base.errors import DatasetError, InputError
+from rotnet_keras._base.values import (
+    check_counts_or_none,
+    check_paths,
+    check_seed,
+    check_share,
+    check_source,
+)
+from rotnet_keras.data import garments
+from rotnet_keras.data.folders import list_classes, list_pictures
+from rotnet_keras.data.named import SIZE, load_named, stream_named
+from rotnet_keras.data.pictures import check_pictures, check_reading, read_pictures, stream_pictures
+from rotnet_keras.data.splits import Examples, make_splits
+from rotnet_keras.running.batches import WINDOW_BYTES
+
+STAND_IN = "garments"
+# Parts of a data set by other names than those that are asked for.
+NO_CLASSES = {"labeled", "unlabeled", "unlabelled", "train", "test", "validation", "val"}
+
+
+def load_splits(
+    name="fashion_mnist",
+    *,
+    num_labels=None,
+    num_validation=None,
+    seed=0,
+    data_dir=None,
+    manual_dir=None,
+    image_size=None,
+    fit="crop",
+    channels=None,
+    broken="raise",
+    fall_back=False,
+):
+    """Load an image classification data set and divide its training images for few labels.
+
+    Labelled and validation images are drawn with the classes in their proportions (on
+    Fashion-MNIST 100 and 1,000 of each); all other training images become the unlabelled ones.
+    The three are disjoint. A data set without a `test` split lends its `validation` split, else a
+    sixth of its training images that is the same for every seed. Everything is held in memory.
+
+    A folder of your own pictures has one of two forms:
+
+    - `unlabelled/` with pictures, in folders or not; `labelled/` with a folder for each class,
+      named like it; and, if you like, `test/` with the same. All labels are used, unless
+      `num_labels` says fewer.
+    - a folder for each class, and nothing else: then `num_labels` must be given. All labels serve
+      to draw in proportion, and those of test and validation pictures to measure; no others.
+
+    Args:
+        name: any image classification data set of TensorFlow Datasets; "garments" for the drawn
+            stand-in; or a folder, a `pathlib.Path` or text. (Text that TFDS knows as a name is that
+            data set: say "./mnist" for a folder of that name.)
+        num_labels: labelled images in all; None for 1,000, of a folder as above.
+        num_validation: validation images in all; None for a sixth of the training images, of a
+            folder a sixth of those with labels.
+        seed: of the draw; the same seed gives the same images.
+        data_dir: where prepared data lies or is to be prepared, instead of TFDS's own place
+            (`TFDS_DATA_DIR`, else `~/tensorflow_datasets`).
+        manual_dir: folder with the data set's original files, downloaded by hand.
+        image_size: height and width to bring all images to, with antialiasing. None leaves a named
+            data set's square images of one size as they are and brings others to 64.
+        fit: how oblong images become square, as in `read_pictures`.
+        channels: of a folder's pictures, as in `read_pictures`.
+        broken: what to do about files of a folder that cannot be read, as in `read_pictures`.
+        fall_back: where the data cannot be had, warn and draw the stand-in instead of raising
+            `DatasetError`.
+
+    Returns:
+        `Splits`.
+
+    Raises:
+        DatasetError: the data cannot be had (no network, missing or damaged files).
+        ValueError: unknown name, no image classification data, more images asked for than there
+            are, or a setting out of its range.
+
+    Example:
+        >>> splits = load_splits("garments", num_labels=100)
+        >>> splits.labelled.images.shape, len(splits.unlabelled)
+        ((100, 28, 28, 1), 49900)
+
+    Reference: https://www.tensorflow.org/datasets/catalog/overview#image_classification
+    """
+    division = {"num_labels": num_labels, "num_validation": num_validation}
+    check_counts_or_none(**division)
+    check_source("name", name)
+    check_paths(data_dir=data_dir, manual_dir=manual_dir)
+    check_seed(seed)
+    check_reading(image_size, fit, channels, broken)
+    division["seed"] = seed
+    folder = _as_folder(name)
+    if folder is not None:
+        reading = {"fit": fit, "channels": channels, "broken": broken}
+        return _load_folder(folder, division, image_size=image_size or SIZE, **reading)
+    try:
+        if name == STAND_IN:
+            train, test, class_names = _draw_stand_in()
+        else:
+            train, test, class_names = load_named(name, data_dir, manual_dir, image_size, fit)
+    except DatasetError as error:
+        if not fall_back:
+            raise
+        warnings.warn(f"USING DRAWN STAND-IN GARMENTS, NO REAL DATA: {error}", stacklevel=2)
+        name = STAND_IN
+        train, test, class_names = _draw_stand_in()
+    division["num_labels"] = 1000 if num_labels is None else num_labels
+    splits = make_splits(*train, test=test, class_names=class_names, name=name, **division)
+    return dataclasses.replace(splits, stand_in=name == STAND_IN, fit=fit)
+
+
+def _as_folder(source):
+    """The folder that is meant, or None where it is the name of a data set."""
+    text = isinstance(source, str)
+    if not source or not isinstance(source, (str, os.PathLike)):
+        return None
+    path = pathlib.Path(source)
+    if path.is_dir():
+        return None if text and _is_known(source.split("/")[0]) else path
+    if text and not path.is_absolute() and len(path.parts) < 3:  # as "cifar10_1/v4" has
+        return None
+    raise DatasetError(f"{path} is no folder")
+
+
+def _is_known(name):
+    import tensorflow_datasets as tfds  # takes seconds, which a path need not wait for
+
+    return name in {STAND_IN, *tfds.list_builders()}
+
+
+def _load_folder(folder, division, **reading):
+    """`Splits` of a folder of pictures, in one of its two forms."""
+    if not (folder / "labelled").is_dir():
+        classes, unlabelled, test = list_classes(folder), [], {}
+        parts = [name for name in classes if name.lower() in NO_CLASSES]
+        if parts:
+            raise DatasetError(
+                f"{folder} must hold folders named labelled, unlabelled and, if you like, test, or "
+                f"a folder for each class, got {parts}, which are no names of classes"
+            )
+    else:
+        classes, unlabelled = (
+            list_classes(folder / "labelled"),
+            list_pictures(folder / "unlabelled"),
+        )
+        test = list_classes(folder / "test") if (folder / "test").is_dir() else {}
+    names = list(classes)
+    if not test.keys() <= classes.keys():
+        raise DatasetError(f"{folder / 'test'} must hold classes of {names}, got {list(test)}")
+    parts = [_with_labels(classes, names), _with_labels(test, names)]
+    parts.append((unlabelled, [-1] * len(unlabelled)))
+    # All in one go, for one list of broken files and one answer to whether all are grey.
+    files = [file for some, _ in parts for file in some]
+    images, read = read_pictures(files, **reading)
+    sound = np.split(read, np.cumsum([len(some) for some, _ in parts])[:-1])
+    images = np.split(images, np.cumsum([part.sum() for part in sound])[:-1])
+    labels = [
+        np.array(labels, "int32")[part] for (_, labels), part in zip(parts, sound, strict=True)
+    ]
+    splits = make_splits(
+        images[0],
+        labels[0],
+        unlabelled=images[2] if len(images[2]) else None,
+        test=(images[1], labels[1]) if test else None,
+        class_names=names,
+        name=folder.resolve().name,
+        **division,
+    )
+    skipped = tuple(str(file) for file, whole in zip(files, read, strict=True) if not whole)
+    return dataclasses.replace(splits, fit=reading["fit"], skipped=skipped)
+
+
+def _with_labels(classes, names):
+    files = [file for some in classes.values() for file in some]
+    return files, [names.index(name) for name, some in classes.items() for _ in some]
+
+
+def stream_images(
+    source,
+    *,
+    image_size=None,
+    fit="crop",
+    channels=None,
+    broken="raise",
+    split="train",
+    share=(0, 1),
+    seed=0,
+    data_dir=None,
+):
+    """Read images without labels one by one, for more of them than memory holds.
+
+    Args:
+        source: a folder of pictures, those in folders below it, too, or the name of an image
+            classification data set of TensorFlow Datasets; told apart as by `load_splits`.
+        image_size: height and width to bring all images to, with antialiasing; for a folder it must
+            be given.
+        fit: how oblong images become square, as in `read_pictures`.
+        channels: 3, or 1 for grey, of the pictures of a folder; None is 3.
+        broken: what to do about files of a folder that cannot be read, as in `read_pictures`; to
+            find them, all are read once beforehand. (Up to 64 MB of images are kept then.)
+        split: of a named data set, as TFDS writes it, for example "train[:50%]".
+        share: `(host, hosts)`: read this process's part alone, where several train together.
+        seed: of the order of a folder's files.
+        data_dir: as in `load_splits`.
+
+    Returns:
+        `tf.data.Dataset` of images `(S, S, C)`, 0..255, of known number, for `pretrain`; uint8, or
+        what a named data set holds. Each iteration has the same order.
+
+    Raises:
+        DatasetError: there is no such folder or no picture in it, pictures that cannot be read, or
+            the data set cannot be had.
+        ValueError: an unknown name, a folder without `image_size`, or an argument out of its range.
+
+    Example:
+        >>> import keras, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> keras.utils.save_img(f"{folder}/one.png", np.zeros((20, 30, 3)), scale=False)
+        >>> stream_images(folder, image_size=16).element_spec.shape
+        TensorShape([16, 16, 3])
+    """
+    check_reading(image_size, fit, channels, broken)
+    check_source("source", source)
+    check_source("split", split)
+    check_share(share)
+    check_paths(data_dir=data_dir)
+    check_seed(seed)
+    folder = _as_folder(source)
+    if folder is None:
+        try:
+            return stream_named(str(source), split, data_dir, image_size, fit, share)
+        except ValueError as error:
+            raise InputError(f"source: there is no folder {source}, and {error}") from error
+    if image_size is None:
+        raise InputError("image_size must be given for a folder of pictures, got None")
+    host, hosts = share
+    files = np.random.default_rng(seed).permutation(list_pictures(folder))[host::hosts]
+    channels = 3 if channels is None else channels
+    form = {"image_size": image_size, "fit": fit, "channels": channels}
+    if len(files) * image_size**2 * channels <= WINDOW_BYTES:  # held in any case, to be shuffled
+        images, _ = read_pictures(list(files), broken=broken, **form)
+        return tf.data.Dataset.from_tensor_slices(images)
+    return stream_pictures(check_pictures(list(files), broken=broken), **form)
+
+
+def _draw_stand_in():
+    """The stand-in is one fixed data set: only its division depends on the caller's seed."""
+    train = Examples(*garments.draw_garments(60_000, seed=0))
+    test = Examples(*garments.draw_garments(10_000, seed=1))
+    return train, test, garments.CLASS_NAMES

@@ -1,0 +1,19 @@
+from .graph import (
+    guess_labels as guess_labels,
+    soft_neighbours as soft_neighbours,
+    spread_labels as spread_labels,
+)
+from .probes import (
+    FeatureClassifier as FeatureClassifier,
+    block_features as block_features,
+    linear_probe as linear_probe,
+    nearest_neighbours as nearest_neighbours,
+    pixel_probe as pixel_probe,
+)
+from .recipe import (
+    fit_few_labels as fit_few_labels,
+)
+from .semi_supervised import (
+    self_train as self_train,
+    train_jointly as train_jointly,
+)

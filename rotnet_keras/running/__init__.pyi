@@ -1,0 +1,3 @@
+from .runtime import (
+    prepare_runtime as prepare_runtime,
+)

@@ -1,0 +1,165 @@
+"""One file that training goes on from: weights, optimiser and history of the last whole epoch."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pathlib
+import zipfile
+
+import h5py
+import keras
+
+from rotnet_keras._base.errors import FileError, InputError
+from rotnet_keras._base.files import replace_with
+from rotnet_keras._base.values import check_path
+from rotnet_keras.running.hosts import alone, from_every_host, host_share
+
+FACTS = "rotnet_keras"
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes the file after each epoch, beside and renamed, so that a kill leaves the last one.
+
+    Keras's `BackupAndRestore` keeps weights and epoch in two files, which a kill between them
+    tears apart; here the epoch is an attribute of Keras's own weights file. It also forgets what
+    other callbacks count, so that early stopping would begin anew; here `EarlyStopping`,
+    `ReduceLROnPlateau` and what draws curves are shown the earlier epochs again, and the best
+    weights are in the file.
+    Of several hosts, all read the file and the first one writes it.
+
+    It must be the last callback of `fit`, with the value of `first_epoch` as its `initial_epoch`.
+
+    Args:
+        path: of the file, ending in `.weights.h5`.
+        settings: dictionary that must be the same when training goes on.
+        callbacks: the others of `fit`.
+    """
+
+    def __init__(self, path, settings, callbacks=()):
+        super().__init__()
+        check_path("checkpoint", path)
+        self.path = pathlib.Path(path)
+        if not self.path.name.endswith(".weights.h5"):
+            raise InputError(f"checkpoint must be a path ending in .weights.h5, got {str(path)!r}")
+        if not os.access(self.path.parent, os.W_OK):  # said before an epoch's work, not after it
+            raise FileError(f"checkpoint must lie in a folder that can be written, got {path}")
+        counting = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+        self.counting = [callback for callback in callbacks if isinstance(callback, counting)]
+        self.drawing = [c for c in callbacks if getattr(c, "draws_earlier_epochs", False)]
+        counted = [(type(c).__name__, c.monitor, c.patience) for c in self.counting]
+        settings = settings | {"callbacks": counted}
+        self.settings = {name: str(value) for name, value in settings.items()}
+        self.logs, self.stopped = [], False
+
+    def first_epoch(self, epochs):
+        """Read what was written, if anything; return the epoch to go on from, the last for none."""
+        facts = self._read() if self.path.exists() else None
+        done = len(facts["logs"]) if facts else 0
+        everywhere = from_every_host(done)
+        if len(set(everywhere)) > 1:
+            raise InputError(
+                f"checkpoint {self.path} must be one file that all hosts read; they found "
+                f"{everywhere} epochs in it"
+            )
+        if facts:
+            self.logs, self.stopped = facts["logs"], facts["stopped"]
+        return epochs if self.stopped else done
+
+    def on_train_begin(self, logs=None):
+        if not self.logs:
+            return
+        # First what is counted, which also lowers the learning rate, then all that is in the file.
+        for epoch, earlier in enumerate(self.logs):
+            for callback in [*self.counting, *self.drawing]:
+                callback.on_epoch_end(epoch, dict(earlier))
+        if not self.model.optimizer.built:  # loss scaling would make its variables again
+            self.model.optimizer.build(self.model.trainable_variables)
+        try:
+            self.model.load_weights(self.path)
+            with h5py.File(self.path) as file:
+                for number, state in enumerate(_random_states(self.model)):
+                    state.assign(file[f"{FACTS}/state/{number}"][()])
+                for place, callback in enumerate(self.counting):
+                    best = file.get(f"{FACTS}/best/{place}", {})
+                    if best:
+                        callback.best_weights = [best[str(i)][()] for i in range(len(best))]
+        except (OSError, KeyError, ValueError) as error:
+            raise self._unreadable(error) from error
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.logs.append({name: float(value) for name, value in logs.items()})
+        self.stopped = self.model.stop_training
+        facts = {"settings": self.settings, "logs": self.logs, "stopped": self.stopped}
+        if host_share()[0] == 0:
+            with alone(), replace_with(self.path) as beside:
+                content = _weights_file(self.model, beside)
+                self._add(facts, content)
+                beside.write_bytes(content.getvalue())
+
+    def _add(self, facts, content):
+        """Put what Keras's weights file has no place for beside the weights."""
+        with h5py.File(content, "a") as file:
+            file.attrs[FACTS] = json.dumps(facts)
+            for number, state in enumerate(_random_states(self.model)):
+                file[f"{FACTS}/state/{number}"] = keras.ops.convert_to_numpy(state)
+            for place, callback in enumerate(self.counting):
+                for number, weight in enumerate(_best_weights(callback)):
+                    file[f"{FACTS}/best/{place}/{number}"] = weight
+
+    def history(self):
+        """Keras's `History` of all epochs, those of earlier calls included."""
+        history = keras.callbacks.History()
+        history.epoch = list(range(len(self.logs)))
+        history.history = {name: [log[name] for log in self.logs] for name in self.logs[0]}
+        return history
+
+    def _read(self):
+        try:
+            with h5py.File(self.path) as file:
+                facts = json.loads(file.attrs[FACTS])
+            theirs = facts["settings"]
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(error) from error
+        if theirs != self.settings:
+            names = theirs | self.settings
+            other = {n: theirs.get(n) for n in names if theirs.get(n) != self.settings.get(n)}
+            if len(other) > 1:
+                other.pop("initial_weights", None)  # they follow from what else is different
+            raise InputError(
+                f"checkpoint {self.path} is of another run, with {other}: give another path, or "
+                "delete it to start anew"
+            )
+        return facts
+
+    def _unreadable(self, error):
+        return InputError(
+            f"checkpoint {self.path} cannot be read ({error}): delete it to start anew"
+        )
+
+
+def _weights_file(model, beside):
+    """Keras's weights file in memory, out of the model file that Keras writes like any other.
+
+    Where HDF5 itself writes to a disk that is full, as in `save_weights`, it crashes the process or
+    says nothing of what is missing.
+    """
+    archive = beside.with_name(f"{beside.name}.keras")
+    try:
+        model.save(archive)
+        with zipfile.ZipFile(archive) as zipped:
+            return io.BytesIO(zipped.read("model.weights.h5"))
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _best_weights(callback):
+    """What `EarlyStopping` would go back to; float32 for types that HDF5 does not know."""
+    for weight in getattr(callback, "best_weights", None) or ():
+        yield weight.astype("float32") if weight.dtype.kind == "V" else weight
+
+
+def _random_states(model):
+    """Where layers such as Dropout are in their random draws, which Keras does not save."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]

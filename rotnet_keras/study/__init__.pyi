@@ -1,0 +1,6 @@
+from .run import (
+    run_study as run_study,
+)
+from .table import (
+    summarise_study as summarise_study,
+)

@@ -1,0 +1,231 @@
+"""The label-budget study: every arm, every number of labels, many seeds, one row for each run."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.files import load_model, make_folder, replace_text, save_model
+from rotnet_keras._base.values import (
+    check_choice,
+    check_count,
+    check_list,
+    check_path,
+    check_paths,
+    check_seed,
+    check_source,
+)
+from rotnet_keras.blocks import block_names
+from rotnet_keras.data.load import load_splits
+from rotnet_keras.evaluation import accuracy, rotation_accuracy
+from rotnet_keras.heads import PRECISIONS, remove_head
+from rotnet_keras.models import NETWORKS
+from rotnet_keras.rotation import ROTATIONS, check_rotations
+from rotnet_keras.study.arms import ARMS
+from rotnet_keras.study.table import SAME, append_row, read_study, row_key, row_keys
+from rotnet_keras.training import pretrain_for_transfer
+
+BUDGETS = (10, 50, 100, 500, 1000, 5000)
+
+
+def run_study(
+    arms=None,
+    budgets=BUDGETS,
+    seeds=range(5),
+    *,
+    dataset="fashion_mnist",
+    network="conv_blocks",
+    pretrain_epochs=10,
+    rotations=ROTATIONS,
+    num_validation=10_000,
+    precision="float32",
+    output="study",
+    data_dir=None,
+    verbose=1,
+):
+    """Run arms under label budgets with several seeds; go on where an earlier call stopped.
+
+    A seed draws validation images, labelled images, initial weights and everything else. For each
+    seed, one network is pretrained on all training images that are not for validation, and kept
+    under `output`; all arms start from it. The test set is looked at once a run, and no arm fits
+    anything to test images.
+
+    Args:
+        arms: names from `ARMS`; None for all that the network has the blocks for.
+        budgets: numbers of labelled images in all.
+        seeds: whole numbers.
+        dataset: name for `load_splits`.
+        network: a name from `NETWORKS`.
+        pretrain_epochs: passes over the images, each turned once at random in a pass.
+        rotations: the quarter turns that the pretext task tells apart.
+        num_validation: images whose accuracy goes into the table.
+        precision: Keras's name for how layers compute while they learn.
+        output: folder for `study.csv`, which grows by a row for each finished run, and for the
+            pretrained networks, with a checkpoint of one that is in progress.
+        data_dir: as in `load_splits`.
+        verbose: 0 for no progress bar.
+
+    Returns:
+        `pandas.DataFrame` of the runs that were asked for, in the columns `COLUMNS`, accuracies
+        0..1.
+
+    Raises:
+        ValueError: an unknown arm or network, fewer labels than classes, more than there are
+            images, or a `study.csv` that belongs to another study; files that cannot be read.
+        OSError: the output folder cannot be written.
+
+    Example:
+        >>> table = run_study(["raw pixels"], [100], [0, 1])  # doctest: +SKIP
+        >>> table["test_accuracy"].round(2).tolist()  # doctest: +SKIP
+        [0.71, 0.7]
+    """
+    check_count("pretrain_epochs", pretrain_epochs)
+    check_count("num_validation", num_validation)
+    check_source("dataset", dataset)
+    check_choice("precision", precision, PRECISIONS)
+    check_path("output", output)
+    check_paths(data_dir=data_dir)
+    budgets, seeds = check_list("budgets", budgets), check_list("seeds", seeds)
+    _check_names("network", [network], NETWORKS)
+    arms = _fitting_arms(arms, network)
+    settings = {
+        "network": network,
+        "pretrain_epochs": pretrain_epochs,
+        "rotations": " ".join(str(90 * turns) for turns in check_rotations(rotations)),
+        "dataset": str(dataset),
+        "num_validation": num_validation,
+        "precision": precision,
+    }
+    runs = _planned(arms, budgets, seeds, settings)
+    folder = make_folder(output)
+    path, same = folder / "study.csv", {name: settings[name] for name in SAME}
+    done = set(row_keys(read_study(path, **same)))
+    todo = [run for run in runs if row_key(run) not in done]
+    load = functools.partial(load_splits, dataset, num_validation=num_validation, data_dir=data_dir)
+    if todo:
+        _check_budgets(budgets, load(num_labels=min(budgets), seed=todo[0]["seed"]))
+    drawn = None
+    for run in (bar := tqdm(todo, desc="study", disable=not verbose, smoothing=0.1)):
+        bar.set_postfix_str(f"seed {run['seed']}, {run['num_labels']} labels, {run['arm']}")
+        draw = {name: run[name] for name in ("num_labels", "seed")}
+        if draw != drawn:
+            splits, drawn = load(**draw), draw
+        extractor, facts = _pretrained(splits, run, rotations, folder)
+        append_row(path, run | facts | _result(run, extractor, splits))
+        keras.backend.clear_session()
+    table = read_study(path, **same)
+    wanted = {row_key(run) for run in runs}
+    return table[[key in wanted for key in row_keys(table)]]
+
+
+def _result(run, extractor, splits):
+    """Fit and test one arm: its part of the row."""
+    arm, start = ARMS[run["arm"]], time.perf_counter()
+    classifier = arm.fit(
+        extractor,
+        *splits.labelled,
+        unlabelled=splits.unlabelled,
+        num_classes=splits.num_classes,
+        seed=run["seed"],
+        precision=run["precision"],
+        **arm.settings,
+    )
+    seconds = round(time.perf_counter() - start, 1)
+    settings = {
+        name: " ".join(map(str, value)) if isinstance(value, tuple) else value
+        for name, value in arm.settings.items()
+    }
+    return settings | {
+        "pretext": arm.pretext,
+        "transductive": False,
+        "seconds": seconds,
+        "validation_accuracy": round(accuracy(classifier, *splits.validation), 5),
+        "test_accuracy": round(accuracy(classifier, *splits.test), 5),
+    }
+
+
+def _pretrained(splits, run, rotations, folder):
+    """The extractor of a seed and what is known of it, from the folder if it is there."""
+    parts = [run[name] for name in (*SAME, "network", "pretrain_epochs", "rotations", "seed")]
+    name = "_".join(str(part).replace(" ", "-").replace("/", "-") for part in parts)
+    path, facts = folder / f"{name}.keras", folder / f"{name}.json"
+    checkpoint = folder / f"{name}.weights.h5"
+    if not facts.exists():
+        start, whole = time.perf_counter(), not checkpoint.exists()
+        images = np.concatenate([splits.labelled.images, splits.unlabelled])
+        model, _ = pretrain_for_transfer(
+            NETWORKS[run["network"]](splits.image_shape, run["seed"]),
+            images,
+            epochs=run["pretrain_epochs"],
+            rotations=rotations,
+            precision=run["precision"],
+            checkpoint=checkpoint,
+            seed=run["seed"],
+            verbose=0,
+        )
+        # Unknown where an earlier call did a part of it.
+        seconds = round(time.perf_counter() - start, 1) if whole else None
+        told = rotation_accuracy(model, splits.test.images, rotations=rotations)
+        known = {"pretrain_seconds": seconds, "rotation_accuracy": round(told, 5)}
+        save_model(remove_head(model), path)
+        # Written last: the network that it describes is complete.
+        replace_text(facts, json.dumps(known | {"num_unlabelled": len(images)}) + "\n")
+    checkpoint.unlink(missing_ok=True)
+    try:
+        return load_model(path), json.loads(facts.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} or {facts.name} cannot be read ({error}): delete both to pretrain again"
+        ) from error
+
+
+def _planned(arms, budgets, seeds, settings):
+    """Every run that is asked for, seed by seed: the part of its row that is known before."""
+    for budget in budgets:
+        check_count("budgets", budget)
+    for seed in seeds:
+        check_seed(seed, "seeds")
+    return [
+        {"arm": arm, "num_labels": int(budget), "seed": int(seed)} | settings
+        for seed in seeds
+        for budget in budgets
+        for arm in arms
+    ]
+
+
+def _fitting_arms(arms, network):
+    """The arms asked for, or all that find their blocks in the network."""
+    num_blocks = len(block_names(NETWORKS[network]((32, 32, 1), 0)))
+    highest = {
+        name: max(arm.settings.get("blocks", (arm.settings.get("block", 0),)))
+        for name, arm in ARMS.items()
+    }
+    if arms is None:
+        return [name for name in ARMS if highest[name] <= num_blocks]
+    _check_names("arms", arms, ARMS)
+    too_high = [name for name in arms if highest[name] > num_blocks]
+    if too_high:
+        raise InputError(f"arms must fit {network} with its {num_blocks} blocks, got {too_high}")
+    return list(arms)
+
+
+def _check_budgets(budgets, splits):
+    most = len(splits.unlabelled) + len(splits.labelled.labels) - splits.num_classes
+    if max(budgets) > most:
+        raise InputError(
+            f"budgets must be at most {most}, so that some images stay unlabelled, "
+            f"got {max(budgets)}"
+        )
+
+
+def _check_names(argument, names, known):
+    listed = list(names) if isinstance(names, (list, tuple)) else [names]
+    unknown = [name for name in listed if not isinstance(name, str) or name not in known]
+    if unknown or not listed:
+        raise InputError(f"{argument} must be of {', '.join(map(repr, known))}; got {unknown}")

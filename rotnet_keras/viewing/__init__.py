@@ -1,0 +1,5 @@
+"""Pictures, maps and pages of what a network learnt."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

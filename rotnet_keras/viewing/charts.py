@@ -1,0 +1,221 @@
+"""Pictures with matplotlib: axes in, axes out; nothing is shown, saved or computed here."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from rotnet_keras._base.arrays import check_array, check_finite, check_have_names, check_labels
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.values import check_list, check_mapping, check_table, got
+from rotnet_keras.viewing.axes import axes_or_new, shown_text
+
+
+def plot_history(histories, metric="accuracy", *, ax=None):
+    """Draw training curves, and the validation curves dashed in the same colour.
+
+    Args:
+        histories: `{label: history}`, Keras `History` objects or their dictionaries.
+        metric: which of the recorded numbers; `val_` is added for the dashed lines.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: no history, a `metric` that one of them did not record, or `ax` that is none.
+
+    Example:
+        >>> ax = plot_history({"rotation": {"accuracy": [0.8, 0.9], "val_accuracy": [0.7, 0.8]}})
+        >>> len(ax.lines)
+        2
+    """
+    check_mapping("histories", histories, "Keras histories by label")
+    recorded = {label: getattr(one, "history", one) for label, one in histories.items()}
+    for values in recorded.values():
+        check_mapping("histories", values, "recorded numbers by metric, within that by label")
+        if not isinstance(metric, str) or metric not in values:
+            raise InputError(f"metric must be one of {tuple(values)}, got {got(metric)}")
+        check_array("histories", check_list("histories", values[metric], "number"))
+    ax = axes_or_new(ax)
+    for label, values in recorded.items():
+        epochs = np.arange(1, len(values[metric]) + 1)
+        marker = "o" if len(epochs) == 1 else None
+        (line,) = ax.plot(epochs, values[metric], marker=marker, label=f"{label}, training")
+        if f"val_{metric}" in values:
+            style = {"ls": "--", "marker": marker, "color": line.get_color()}
+            ax.plot(epochs, values[f"val_{metric}"], label=f"{label}, validation", **style)
+    ax.set(xlabel="epoch", ylabel=metric)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
+
+
+def plot_map(points, labels, class_names, *, ax=None):
+    """Scatter a two-dimensional map of images, coloured by class, with a legend of the names.
+
+    Args:
+        points: `(N, 2)`, as `umap_map` returns them.
+        labels: `(N,)` whole numbers.
+        class_names: one a class.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: points that are not finite, `(N, 2)`, one or more; not a label for each, or a
+            label without a name; `ax` that is none.
+
+    Example:
+        >>> ax = plot_map(np.zeros((4, 2)), np.array([0, 0, 1, 1]), ["Bag", "Coat"])
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['Bag', 'Coat']
+    """
+    points = check_array("points", points)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise InputError(f"points must be (N, 2) with N at least 1, got {points.shape}")
+    check_finite("points", points)
+    labels = check_labels(labels, len(points), each="points")
+    class_names = check_list("class_names", class_names, "name, one for each class")
+    check_have_names(labels, class_names)
+    ax = axes_or_new(ax, figsize=(8.5, 6.5))
+    colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "gist_rainbow")
+    for label, name in enumerate(class_names):
+        colour = colours(label if len(class_names) <= 10 else label / len(class_names))
+        chosen = points[labels == label]
+        ax.scatter(*chosen.T, s=4, color=colour, alpha=0.6, linewidths=0, label=shown_text(name))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=4, frameon=False)
+    ax.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    return ax
+
+
+def plot_accuracies(accuracies, *, ax=None):
+    """Draw accuracies as grouped bars, each with its number.
+
+    Args:
+        accuracies: `{series: {arm: accuracy 0..1}}`, all series with the same arms; one colour a
+            series, one group an arm.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: no accuracies, series with different arms, or `ax` that is none.
+
+    Example:
+        >>> ax = plot_accuracies({"blog": {"scratch": 0.6}, "this run": {"scratch": 0.8}})
+        >>> [text.get_text() for text in ax.texts]
+        ['60.0', '80.0']
+    """
+    check_mapping("accuracies", accuracies, "accuracies by arm by series")
+    for by_arm in accuracies.values():
+        check_mapping("accuracies", by_arm, "numbers by arm, within that by series")
+        check_finite("accuracies", check_array("accuracies", list(by_arm.values())))
+    if len({tuple(by_arm) for by_arm in accuracies.values()}) > 1:
+        raise InputError(f"accuracies must be of the same arms in all series, got {accuracies}")
+    ax = axes_or_new(ax, figsize=(7.5, 4.5))
+    width = 0.85 / len(accuracies)
+    for i, (series, by_arm) in enumerate(accuracies.items()):
+        places = np.arange(len(by_arm)) + (i - (len(accuracies) - 1) / 2) * width
+        bars = ax.bar(places, [100 * value for value in by_arm.values()], width, label=series)
+        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
+    ax.set_xticks(range(len(by_arm)), list(by_arm))
+    ax.set(ylabel="test accuracy (%)", ylim=(0, 110))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_budgets(summary, *, published=None, ax=None):
+    """Draw accuracy against the number of labels, one line an arm, with 95% intervals.
+
+    Args:
+        summary: table of `summarise_study`, of one network and pretraining. Arms that do without
+            the pretext task, if it says which, get dashed lines.
+        published: `{name: {num_labels: percent}}` of figures from elsewhere, drawn in black.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: a `summary` without rows or without those columns, `published` that is no such
+            dictionary, or `ax` that is none.
+
+    Example:
+        >>> summary = {"arm": ["a", "a"], "num_labels": [10, 100], "mean": [50, 60], "ci95": [2, 1]}
+        >>> ax = plot_budgets(pd.DataFrame(summary), published={"other": {100: 55.0}})
+        >>> ax.get_xscale(), ax.get_legend_handles_labels()[1]
+        ('log', ['other', 'a'])
+    """
+    check_table("summary", summary, ("arm", "num_labels", "mean", "ci95"))
+    if published is not None:
+        check_mapping("published", published, "figures by name")
+        for figures in published.values():
+            check_mapping("published", figures, "percent by number of labels, within that by name")
+            numbers = check_array("published", [*figures, *figures.values()])
+            check_finite("published", numbers)
+    ax = axes_or_new(ax, figsize=(9, 6))
+    last = summary.sort_values("num_labels").groupby("arm")["mean"].last()
+    colours = plt.get_cmap("tab20")
+    for number, arm in enumerate(last.sort_values(ascending=False).index):
+        runs = summary[summary["arm"] == arm].sort_values("num_labels")
+        style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
+        without = "pretext" in runs and not runs["pretext"].any()
+        style["linestyle"] = "--" if without else "-"
+        ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
+    for number, (name, points) in enumerate((published or {}).items()):
+        style = {"color": "black", "markerfacecolor": "white", "markersize": 7, "zorder": 5}
+        style |= {"marker": "x+*sDP"[number % 6], "linestyle": "none"}
+        ax.plot(list(points), list(points.values()), label=name, **style)
+    ticks = sorted(summary["num_labels"].unique())
+    ax.set(xscale="log", xlabel="labels in all", ylabel="test accuracy (%)")
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.minorticks_off()
+    ax.grid(axis="y", alpha=0.3)
+    title = "dashed: without the pretext task" if "pretext" in summary else None
+    where = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+    ax.legend(title=title, frameon=False, fontsize=9, alignment="left", **where)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_confusion(matrix, class_names, *, ax=None):
+    """Draw a confusion matrix, true classes in rows, with its counts.
+
+    Args:
+        matrix: `(K, K)` counts, as `confusion` returns them.
+        class_names: one a class.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: a `matrix` that is not square or of no whole numbers, not a name for each of
+            its rows, or `ax` that is none.
+
+    Example:
+        >>> plot_confusion(np.eye(2, dtype=int), ["Bag", "Coat"]).get_xlabel()
+        'predicted class'
+    """
+    matrix = check_array("matrix", matrix)
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
+    if not square or not np.issubdtype(matrix.dtype, np.integer) or matrix.min() < 0:
+        raise InputError(f"matrix must be (K, K) counts, K at least 1, got {got(matrix)}")
+    class_names = check_list("class_names", class_names, "name, one for each class")
+    if len(class_names) != len(matrix):
+        raise InputError(
+            f"class_names must be {len(matrix)}, one for each row, got {got(class_names)}"
+        )
+    ax = axes_or_new(ax, figsize=(7.5, 7))
+    names = [shown_text(name) for name in class_names]
+    display = ConfusionMatrixDisplay(matrix, display_labels=names)
+    display.plot(ax=ax, cmap="Blues", xticks_rotation=45, colorbar=False, values_format="d")
+    plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
+    ax.set(xlabel="predicted class", ylabel="true class")
+    return ax

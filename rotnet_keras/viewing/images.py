@@ -1,0 +1,225 @@
+"""Pictures of images: filters, attention, neighbours."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rotnet_keras._base.arrays import (
+    check_array,
+    check_finite,
+    check_have_names,
+    check_indices,
+    check_labels,
+)
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.files import printable
+from rotnet_keras._base.values import check_list, check_mapping, got
+from rotnet_keras.viewing.axes import (
+    as_pictures,
+    grid_of_axes,
+    row_of_axes,
+    show_image,
+    shown_text,
+    wrapped_lines,
+)
+
+
+def plot_filters(filters_by_name, *, axes=None):
+    """Draw the first filters of networks side by side, as the paper does with and without labels.
+
+    Each filter has its own scale, on which 0 is mid-grey and the largest weight, up or down, is
+    white or black; three channels are shown as colours.
+
+    Args:
+        filters_by_name: `{name: array (h, w, C, F)}` with 1 or 3 channels, as `first_filters`
+            returns them.
+        axes: array of one axes for each network; None makes a figure.
+
+    Returns:
+        The array of axes, `(number of networks,)`.
+
+    Raises:
+        ValueError: no filters, some that are not finite or not of that form, or `axes` that are
+            none.
+
+    Example:
+        >>> rotation, other = (two_conv_extractor((28, 28, 1), seed=seed) for seed in (0, 1))
+        >>> filters = {"rotation": first_filters(rotation), "other": first_filters(other)}
+        >>> [len(ax.images) for ax in plot_filters(filters)]
+        [16, 16]
+
+    Reference: the first-layer filters of https://arxiv.org/abs/1803.07728
+    """
+    check_mapping("filters_by_name", filters_by_name, "filters by name of the network")
+    filters_by_name = {name: _check_filters(one) for name, one in filters_by_name.items()}
+    count = len(filters_by_name)
+    axes = row_of_axes(axes, count, (3.2 * count, 3.5))
+    for ax, (name, filters) in zip(axes, filters_by_name.items(), strict=True):
+        _show_filters(filters, ax)
+        ax.set_title(shown_text(name))
+    return axes
+
+
+def plot_attention_maps(images, maps, *, axes=None):
+    """Draw images, one a row, and beside each where the blocks of a network respond to it.
+
+    Each map has its own scale, from 0 in black to its largest value, and covers its image. For an
+    image in its four rotations, take `rotated = rotate_batch(image[None])[0]` and draw
+    `attention_maps(extractor, rotated)`.
+
+    Args:
+        images: `(N, H, W, C)` with 1 or 3 channels, pixels 0..255.
+        maps: `{name: array (N, h, w)}`, at least 0, as `attention_maps` returns them.
+        axes: `(N, 1 + number of maps)` array of axes; None makes a figure.
+
+    Returns:
+        The array of axes.
+
+    Raises:
+        ValueError: `images`, `maps` or `axes` that are not of that form.
+
+    Example:
+        >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16))
+        >>> rotated = rotate_batch(np.zeros((1, 28, 28, 1), "uint8"))[0]
+        >>> axes = plot_attention_maps(rotated, attention_maps(extractor, rotated))
+        >>> [ax.get_title() for ax in axes[0]]
+        ['image', 'block1', 'block2']
+
+    Reference: the attention maps of https://arxiv.org/abs/1803.07728
+    """
+    images = as_pictures(images)
+    check_mapping("maps", maps, "maps by name of the block")
+    maps = {name: _check_maps(values, len(images)) for name, values in maps.items()}
+    count, columns = len(images), 1 + len(maps)
+    axes = grid_of_axes(axes, (count, columns), (1.5 * columns, 1.5 * count + 0.4))
+    for row, (ax, *others) in enumerate(axes):
+        shown = show_image(images[row], ax)
+        for other, values in zip(others, maps.values(), strict=True):
+            style = {"cmap": "inferno", "vmin": 0, "vmax": values[row].max() or 1}
+            other.imshow(values[row], extent=shown.get_extent(), **style)
+            other.set_axis_off()
+    for ax, name in zip(axes[0], ["image", *map(shown_text, maps)], strict=True):
+        ax.set_title(name)
+    return axes
+
+
+def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=None, axes=None):
+    """Show images, one a row, and beside each those that a network finds most like it.
+
+    The images asked about stand first, in a frame. With labels, the class stands beneath each
+    image, in red and after the sign ≠ where it is not that of the image asked about.
+
+    Args:
+        images: `(N, H, W, C)` with 1 or 3 channels, pixels 0..255.
+        queries: `(Q,)` whole numbers, places in `images`.
+        neighbours: `(Q, K)` whole numbers, places in `images`, as `similar_images` returns them.
+        labels: `(N,)` whole numbers; None shows no classes.
+        class_names: one a class; None shows the labels themselves.
+        axes: `(Q, 1 + K)` array of axes; None makes a figure.
+
+    Returns:
+        The array of axes.
+
+    Raises:
+        ValueError: `images`, `queries`, `neighbours`, `labels` or `axes` that are not of that
+            form, a label without a name, or names without labels.
+
+    Example:
+        >>> images, features = np.zeros((3, 28, 28, 1), "uint8"), [[1, 0], [0, 2], [3, 0]]
+        >>> neighbours, _ = similar_images(features, [0], count=2)
+        >>> axes = plot_neighbours(images, [0], neighbours, labels=[4, 5, 4])
+        >>> [ax.get_xlabel() for ax in axes[0]]
+        ['4', '4', '≠ 5']
+    """
+    images = as_pictures(images)
+    queries = check_indices("queries", queries, len(images))
+    neighbours = check_indices("neighbours", neighbours, len(images), ndim=2)
+    if len(neighbours) != len(queries):
+        raise InputError(
+            f"neighbours must be ({len(queries)}, K), a row for each of the queries, "
+            f"got {got(neighbours)}"
+        )
+    if labels is not None or class_names is not None:
+        labels, class_names = _check_named(labels, class_names, len(images))
+    shown = np.column_stack([queries, neighbours])
+    axes = _axes_of_neighbours(axes, shown.shape, 1.1 if labels is None else 1.4)
+    for row, places in zip(axes, shown, strict=True):
+        for ax, place in zip(row, places, strict=True):
+            show_image(images[place], ax, framed=ax is row[0])
+            if labels is not None:
+                label = labels[place]
+                name = class_names[label] if class_names else label
+                _name_class(name, ax, same=label == labels[places[0]])
+    for ax, name in zip(axes[0], ["query", *range(1, shown.shape[1])], strict=True):
+        ax.set_title(name)
+    return axes
+
+
+def _axes_of_neighbours(axes, shape, height):
+    """The same with a gap behind the first column: an empty one, which is taken out again."""
+    rows, columns = shape
+    if axes is not None:
+        return grid_of_axes(axes, shape, None)
+    size = (1.1 * columns + 0.5, height * rows + 0.4)
+    widths = [1, 0.15, *[1] * (columns - 1)]
+    grid = grid_of_axes(None, (rows, columns + 1), size, width_ratios=widths)
+    for ax in grid[:, 1]:
+        ax.remove()
+    return np.delete(grid, 1, axis=1)
+
+
+def _name_class(name, ax, *, same):
+    """Write a class beneath an image; another one is told by its sign as well as its colour."""
+    text, colour = (name, "black") if same else (f"≠ {printable(name)}", "tab:red")
+    ax.set_xlabel(wrapped_lines(text), size=8, color=colour)
+
+
+def _show_filters(filters, ax):
+    """Draw filters `(h, w, C, F)` as a square of small images; between them no shade of grey."""
+    height, width, channels, count = filters.shape
+    columns = math.ceil(math.sqrt(count))
+    tall, gap = height / width, 0.12
+    for number, weights in enumerate(np.moveaxis(filters, -1, 0)):
+        row, column = divmod(number, columns)
+        left, top = column * (1 + gap), row * (tall + gap)
+        shades = 0.5 + 0.5 * weights / (np.abs(weights).max() or 1)
+        grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if channels == 1 else {}
+        extent = (left, left + 1, top + tall, top)
+        ax.imshow(shades.squeeze(-1) if grey else shades, extent=extent, **grey)
+    ax.set(xlim=(-gap, columns * (1 + gap)))
+    ax.set(ylim=(math.ceil(count / columns) * (tall + gap), -gap))
+    ax.set(xticks=[], yticks=[], facecolor="lightsteelblue")
+    ax.spines[:].set_visible(False)
+
+
+def _check_filters(filters):
+    filters = check_array("filters_by_name", filters)
+    if filters.ndim != 4 or 0 in filters.shape or filters.shape[2] not in (1, 3):
+        raise InputError(
+            f"filters_by_name must be (h, w, C, F) each, with 1 or 3 channels, got {got(filters)}"
+        )
+    check_finite("filters_by_name", filters)
+    return filters.astype("float64")
+
+
+def _check_maps(values, count):
+    values = check_array("maps", values)
+    if values.ndim != 3 or len(values) != count or 0 in values.shape:
+        raise InputError(
+            f"maps must be ({count}, h, w) each, a map for each of the images, got {got(values)}"
+        )
+    check_finite("maps", values)
+    if values.min() < 0:
+        raise InputError(f"maps must be at least 0, got {values.min()}")
+    return values
+
+
+def _check_named(labels, class_names, count):
+    """Return labels as an array and names as a list or None, or raise where they do not fit."""
+    labels = check_labels(labels, count)
+    if class_names is not None:
+        class_names = check_list("class_names", class_names, "name, one for each class")
+        check_have_names(labels, class_names)
+    return labels, class_names

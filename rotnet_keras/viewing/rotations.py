@@ -1,0 +1,170 @@
+"""Pictures of the pretext task: turned images, its confusion, its mistakes."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from rotnet_keras._base.arrays import check_array, check_indices, check_upright
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.values import check_table, got
+from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, ROTATIONS, rotate_batch
+from rotnet_keras.symmetry import rotation_errors
+from rotnet_keras.viewing.axes import (
+    as_pictures,
+    grid_of_axes,
+    is_axes,
+    row_of_axes,
+    show_image,
+    shown_text,
+)
+
+
+def plot_rotations(images, *, axes=None):
+    """Show each image in its four rotations, one image a row (the blog's Fig. 3).
+
+    Args:
+        images: `(N, S, S, C)` with 1 or 3 channels, pixels 0..255.
+        axes: `(N, 4)` array of axes; None makes a figure.
+
+    Returns:
+        The `(N, 4)` array of axes.
+
+    Raises:
+        ValueError: `images` or `axes` are not of that form.
+
+    Example:
+        >>> plot_rotations(np.zeros((2, 28, 28, 1), "uint8")).shape
+        (2, 4)
+    """
+    images = check_upright(as_pictures(images))
+    count = len(images)
+    axes = grid_of_axes(axes, (count, NUM_ROTATIONS), (1.5 * NUM_ROTATIONS, 1.5 * count + 0.4))
+    rotated = rotate_batch(images)[0].numpy().reshape(NUM_ROTATIONS, count, *images.shape[1:])
+    for row, turned in zip(axes, np.swapaxes(rotated, 0, 1), strict=True):
+        for ax, image in zip(row, turned, strict=True):
+            show_image(image, ax)
+    for ax, name in zip(axes[0], ROTATION_NAMES, strict=True):
+        ax.set_title(name)
+    return axes
+
+
+def plot_rotation_confusion(counts, class_names, *, rotations=ROTATIONS, axes=None):
+    """Draw which rotations are taken for which, and how well each class tells its own.
+
+    On the left the confusion of all classes together, in percent of the images turned by each
+    rotation. On the right, for every class, its accuracy over all rotations and its half-turn
+    error: of the images at 0 and 180 degrees, the share taken for the other of the two. A class
+    near 50 there looks the same upside down.
+
+    Args:
+        counts: `(K, R, R)`, as `rotation_confusion` returns them.
+        class_names: one a class, in the order of the bars from above.
+        rotations: the R quarter turns that were told apart.
+        axes: two axes to draw on; None makes a figure.
+
+    Returns:
+        The two axes, of the confusion and of the bars.
+
+    Raises:
+        ValueError: as `rotation_errors`, or `axes` that are none.
+
+    Example:
+        >>> counts = np.array([[[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]]])
+        >>> _, bars = plot_rotation_confusion(counts, ["eight"])
+        >>> [text.get_text() for text in bars.texts]
+        ['82.5', '30.0']
+    """
+    errors = rotation_errors(counts, class_names, rotations=rotations)
+    if axes is None:
+        size = (11, max(4.8, 1.5 + 0.42 * len(errors)))
+        figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
+        figure.get_layout_engine().set(wspace=0.08)
+    elif np.shape(axes) != (2,) or not all(map(is_axes, axes)):
+        raise InputError(f"axes must be two axes of matplotlib, or None, got {got(axes)}")
+    together = np.sum(counts, axis=0)
+    share = 100 * together / np.maximum(together.sum(axis=1, keepdims=True), 1)
+    display = ConfusionMatrixDisplay(share, display_labels=[ROTATION_NAMES[k] for k in rotations])
+    display.plot(ax=axes[0], cmap="Blues", colorbar=False, values_format=".1f")
+    axes[0].set_anchor("N")
+    axes[0].set(xlabel="taken for", ylabel="turned by", title="All classes together (%)")
+    _bars_of_classes(errors, axes[1])
+    return axes
+
+
+def _bars_of_classes(errors, ax):
+    """Two horizontal bars a class, its accuracy above its half-turn error, each with its number."""
+    places = np.arange(len(errors))
+    names = {"accuracy": "accuracy", "half_turn_error": "half-turn error (0° against 180°)"}
+    bars = {"accuracy": "tab:blue"}
+    if errors["half_turn_error"].notna().any():
+        bars["half_turn_error"] = "tab:orange"
+    height = 0.8 / len(bars)
+    for i, (column, colour) in enumerate(bars.items()):
+        drawn = ax.barh(
+            places + (i - (len(bars) - 1) / 2) * height,
+            100 * errors[column],
+            height,
+            color=colour,
+            label=names[column],
+        )
+        ax.bar_label(drawn, fmt="%.1f", padding=2, fontsize=8)
+    ax.set_yticks(places, [shown_text(name) for name in errors.index])
+    ax.set(xlim=(0, 112), xlabel="%", title="Class by class", ylim=(len(errors) - 0.5, -0.5))
+    ax.set_xticks(range(0, 101, 25))
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 3.5}
+    ax.legend(ncols=2, frameon=False, **below)  # the distance in letters, however high the axes
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def plot_rotation_mistakes(images, mistakes, *, axes=None):
+    """Show the images whose rotation was mistaken, turned as the network saw them.
+
+    Args:
+        images: `(N, S, S, C)` upright images with 1 or 3 channels, pixels 0..255.
+        mistakes: table of `rotation_mistakes`, or the first rows of it: each is a picture.
+        axes: array of one axes for each row; None makes a figure.
+
+    Returns:
+        The array of axes, `(number of mistakes,)`.
+
+    Raises:
+        ValueError: `images` or `axes` that are not of that form; `mistakes` without rows or
+            columns, or that are not of these images.
+
+    Example:
+        >>> mistakes = rotation_mistakes([[[0.25, 0.75], [0, 1]]], rotations=(0, 2))
+        >>> (ax,) = plot_rotation_mistakes(np.zeros((1, 28, 28, 1), "uint8"), mistakes)
+        >>> print(ax.get_title())
+        turned by 0°,
+        taken for 180° (75%)
+    """
+    images = check_upright(as_pictures(images))
+    _check_mistakes(mistakes, len(images))
+    count = len(mistakes)
+    columns = min(count, 5)
+    size = (1.9 * columns, 2.1 * math.ceil(count / columns))
+    axes = row_of_axes(axes, count, size, columns=columns)
+    for ax, mistake in zip(axes, mistakes.itertuples(), strict=True):
+        show_image(np.rot90(images[mistake.image], int(mistake.turned_by) // 90), ax)
+        taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
+        ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)
+    return axes
+
+
+def _check_mistakes(mistakes, count):
+    """Raise unless each row is of one of so many images, with rotations and a probability."""
+    check_table(
+        "mistakes", mistakes, ("image", "turned_by", "taken_for", "taken_probability"), "mistake"
+    )
+    check_indices("mistakes", mistakes["image"], count)
+    for column in ("turned_by", "taken_for"):
+        degrees = check_array("mistakes", mistakes[column])
+        if not np.isin(degrees, [90 * k for k in ROTATIONS]).all():
+            raise InputError(f"mistakes must be {column} 0, 90, 180 or 270, got {degrees[:9]}")
+    shares = check_array("mistakes", mistakes["taken_probability"])
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise InputError(f"mistakes must have probabilities in 0..1, got {shares[:9]}")

@@ -1,0 +1,246 @@
+"""Extractors by name, or from any functional Keras model, such as those of keras.applications."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pathlib
+import sys
+import textwrap
+
+import keras
+
+from rotnet_keras._base.errors import DatasetError, InputError
+from rotnet_keras._base.files import load_model
+from rotnet_keras._base.values import check_count, check_function, check_seed, got
+from rotnet_keras.heads import HEAD, copy_model, finalised, reinitialise
+from rotnet_keras.models import NETWORKS, check_image_shape
+
+SMALLEST = 75  # pixels; no network of keras.applications wants more
+APPLICATIONS = tuple(sorted(n for n in vars(keras.applications) if n[0].isupper()))
+
+
+def make_extractor(backbone, image_shape, *, weights=None, layer=None, seed=0):
+    """Build an extractor by the name of its network, or from a network that you have.
+
+    Args:
+        backbone: a name from `NETWORKS` ("two_conv", "conv_blocks", ...), or what
+            `backbone_extractor` takes.
+        image_shape: `(height, width, channels)`.
+        weights: as in `backbone_extractor`; networks of this package have none.
+        layer: name of the layer to cut at; None for the network's own features.
+        seed: of the initial weights.
+
+    Returns:
+        `keras.Model` from `(B, height, width, channels)` pixels in 0..255 to features `(B, D)`.
+
+    Raises:
+        DatasetError: weights that cannot be downloaded.
+        ValueError: as `backbone_extractor`.
+
+    Example:
+        >>> make_extractor("two_conv", (28, 28, 1)).output_shape
+        (None, 16)
+    """
+    if not isinstance(backbone, str) or backbone not in NETWORKS:
+        return backbone_extractor(backbone, image_shape, weights=weights, layer=layer, seed=seed)
+    if weights is not None:
+        raise InputError(f"weights must be None for the network {backbone!r}, got {got(weights)}")
+    extractor = NETWORKS[backbone](image_shape, seed)
+    if layer is None:
+        return extractor
+    return backbone_extractor(extractor, image_shape, layer=layer)
+
+
+def backbone_extractor(
+    backbone, image_shape, *, weights=None, layer=None, preprocess=None, input_size=None, seed=0
+):
+    """Make an extractor of any functional Keras model: images as they are in, a vector out.
+
+    Images are brought to the size, the channels and the range of pixels that the network wants by
+    layers of the extractor itself; the network's own layers keep their names and can be cut at
+    (`cut`, `join_blocks`, `linear_probe`). Batch normalisation forgets at least as fast as Keras's
+    default: MobileNet's own averages take thousands of updates, more than few labels allow.
+
+    Args:
+        backbone: name of a network of `keras.applications`, such as "MobileNetV2"; a `.keras` file;
+            or a functional `keras.Model` with one image input, which stays as it is.
+        image_shape: `(height, width, channels)`, one or three channels.
+        weights: None for random ones from `seed` (a model or file keeps its own); "imagenet", which
+            are downloaded once, for a name; or an `.h5` file of the network's weights, which for a
+            name is without its top.
+        layer: name of the layer to cut at; None for the last one.
+        preprocess: function from pixels 0..255 to what the network wants, made of Keras's layers
+            and operations; None for that of the application, and for nothing otherwise.
+        input_size: height and width that the network works at; None for those that it is built
+            for, of an application those of the images, but at least 75.
+        seed: of random weights.
+
+    Returns:
+        `keras.Model` from `(B, height, width, channels)` pixels in 0..255 to float32 `(B, D)`; maps
+        are averaged by a last layer named "features".
+
+    Raises:
+        DatasetError: weights that cannot be downloaded.
+        ValueError: an unknown name or layer, a model that is not functional or does not take
+            images, or weights that do not fit it.
+
+    Example:
+        >>> extractor = backbone_extractor("MobileNetV2", (28, 28, 1), layer="block_3_expand_relu")
+        >>> extractor.output_shape, extractor.layers[0].output.shape
+        ((None, 144), (None, 28, 28, 1))
+
+    Reference: https://keras.io/api/applications
+    """
+    shape = _check_shape(image_shape)
+    check_function("preprocess", preprocess)
+    check_seed(seed)
+    if input_size is not None:
+        check_count("input_size", input_size)
+    if isinstance(backbone, str) and backbone in APPLICATIONS:
+        network, own = _application(backbone, input_size or max(*shape[:2], SMALLEST), weights)
+        preprocess = own if preprocess is None else preprocess
+    else:
+        network = _own_network(backbone)
+        if weights is not None:
+            _load_weights(network, weights)
+    images = keras.Input(shape, name="images")
+    x = _as_wanted(images, network.input_shape, input_size)
+    x = x if preprocess is None else _preprocessed(x, preprocess)
+    extractor = _cut_flat(network, images, x, layer)
+    fresh = reinitialise(extractor, seed=seed)  # which gives Dropout and its like a seed, too
+    if isinstance(backbone, str) and backbone in APPLICATIONS and weights is None:
+        return fresh
+    fresh.set_weights(extractor.get_weights())
+    return finalised(fresh)
+
+
+def _application(name, size, weights):
+    """A network of keras.applications without its top, and its own preprocessing."""
+    build = getattr(keras.applications, name)
+    downloaded = "imagenet" if weights == "imagenet" else None
+    try:
+        network = build(weights=downloaded, include_top=False, input_shape=(size, size, 3))
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        if downloaded is None:
+            raise InputError(
+                f"backbone {name} cannot be built for {size} pixels: {_short(error)}"
+            ) from error
+        raise DatasetError(
+            f"weights 'imagenet' of {name} cannot be had: {_short(error)}. Connect to the network "
+            "and try again, or give the .h5 file of the network's weights without its top"
+        ) from error
+    if weights not in (None, "imagenet"):
+        _load_weights(network, weights)
+    return network, sys.modules[build.__module__].preprocess_input
+
+
+def _own_network(backbone):
+    if isinstance(backbone, (str, os.PathLike)) and str(backbone).endswith(".keras"):
+        backbone = load_model(backbone)
+    functional = isinstance(backbone, keras.Model) and hasattr(backbone, "_run_through_graph")
+    if not functional or len(backbone.inputs) != 1 or len(backbone.inputs[0].shape) != 4:
+        raise InputError(
+            "backbone must be a functional keras.Model with one input of images, a .keras file of "
+            f"one, one of {', '.join(NETWORKS)}, or of the {len(APPLICATIONS)} networks of "
+            f"keras.applications, such as {_near(backbone, APPLICATIONS)}; got {got(backbone)}"
+        )
+    if len(backbone.outputs) != 1:
+        raise InputError(f"backbone must have one output, got {len(backbone.outputs)}")
+    try:
+        return copy_model(backbone)
+    except Exception as error:  # layers without a configuration, or with code, which is not run
+        raise InputError(
+            f"backbone must be a model that Keras can copy: {_short(error)}"
+        ) from error
+
+
+def _load_weights(network, weights):
+    path = pathlib.Path(weights) if isinstance(weights, (str, os.PathLike)) else None
+    if path is None or not path.is_file() or path.suffix != ".h5":
+        raise InputError(
+            "weights must be None, 'imagenet' or an .h5 file of weights, for a model or file of "
+            f"one not 'imagenet', got {got(weights)}"
+        )
+    try:
+        network.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(f"weights {path} do not fit {network.name}: {_short(error)}") from error
+
+
+def _as_wanted(images, wanted, input_size):
+    """Bring images to the height, width and channels that a network wants."""
+    height, width, channels = (input_size or wanted[1], input_size or wanted[2], wanted[3])
+    x = images
+    if (height, width) != (None, None) and (height, width) != tuple(images.shape[1:3]):
+        x = keras.layers.Resizing(height, width, antialias=True, name="to_size")(x)
+    given = images.shape[-1]
+    if channels == 3 and given == 1:
+        x = keras.layers.Concatenate(name="to_channels")([x, x, x])
+    elif channels == 1 and given == 3:
+        x = keras.ops.image.rgb_to_grayscale(x)
+    elif channels not in (None, given):
+        raise InputError(f"backbone must take 1 or 3 channels, or {given}, got {channels}")
+    return x
+
+
+def _preprocessed(x, preprocess):
+    try:
+        y = preprocess(x)
+    except Exception as error:  # whatever a function of somebody else's raises
+        raise InputError(
+            f"preprocess must be made of Keras's layers and operations, got {preprocess!r}, which "
+            f"raises {_short(error)}"
+        ) from error
+    if not keras.backend.is_keras_tensor(y):
+        raise InputError(f"preprocess must give images again, one output, got {got(y)}")
+    return y
+
+
+def _cut_flat(network, images, x, layer):
+    """The network's layers up to one of them, on `x` made from images, and not nested in it."""
+    names = [part.name for part in network.layers]
+    if layer is not None and (not isinstance(layer, str) or layer not in names):
+        raise InputError(
+            f"layer must be the name of one of the layers of {network.name}, {len(names)} in all, "
+            f"such as {_near(layer, names)}; got {got(layer)}"
+        )
+    for part in network._flatten_layers():
+        if isinstance(part, keras.layers.BatchNormalization):
+            part.momentum = min(part.momentum, 0.99)
+    end = network.outputs[0] if layer is None else network.get_layer(layer).output
+    if layer is None and HEAD in names:  # a classifier of this package
+        end = network.get_layer(HEAD).input
+    if len(end.shape) not in (2, 4):
+        raise InputError(f"layer must give maps or vectors, got {layer or 'the last'}: {end.shape}")
+    lower = keras.Model(network.inputs[0], end)
+    # What clone_model does, too; called on x, a model would become one nested layer without names.
+    try:
+        features = lower._run_through_graph(x, operation_fn=lambda operation: operation)
+    except ValueError as error:
+        raise InputError(
+            f"image_shape, input_size and preprocess must lead to what {network.name} can be built "
+            f"for, got {x.shape[1:]}: {_short(error)}"
+        ) from error
+    if len(features.shape) > 2:
+        features = keras.layers.GlobalAveragePooling2D(name="features")(features)
+    return keras.Model(images, features, name=network.name)
+
+
+def _check_shape(image_shape):
+    shape = check_image_shape(image_shape)
+    if shape[2] not in (1, 3):
+        message = "image_shape must be (height, width, channels) with 1 or 3 channels, got "
+        raise InputError(f"{message}{got(image_shape)}")
+    return shape
+
+
+def _near(name, known):
+    """Three of the names: the most alike, else the last ones."""
+    near = difflib.get_close_matches(name, known, n=3) if isinstance(name, str) else []
+    return ", ".join(near or known[-3:])
+
+
+def _short(error):
+    """An error in a few lines; Keras may list all layers of a network."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 400)
