@@ -8,19 +8,31 @@ from scipy import stats
 from sklearn import metrics
 
 from rotnet_keras._base.arrays import (
-    check_examples,
+    Images,
+    Labels,
     check_fits,
     check_images,
-    check_outputs,
     check_upright,
+    one_label_an_image,
 )
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.networks import check_classifier, check_model
-from rotnet_keras._base.values import check_count, got
+from rotnet_keras._base.networks import (
+    AnyModel,
+    Classifier,
+    check_classifier,
+    extractor_takes_images,
+    model_has_labels,
+    model_takes_images,
+)
+from rotnet_keras._base.values import Count, got
 from rotnet_keras.rotation import ROTATIONS, check_rotations, rotation_dataset
 
 
-def extract_features(extractor, images, *, batch_size=1000):
+@public(extractor_takes_images)
+def extract_features(
+    extractor: AnyModel, images: Images, *, batch_size: Count = 1000
+) -> np.ndarray:
     """Compute the features of images, or the logits if a whole model is given.
 
     Args:
@@ -40,14 +52,12 @@ def extract_features(extractor, images, *, batch_size=1000):
         >>> extract_features(extractor, np.zeros((5, 28, 28, 1), "uint8")).shape
         (5, 16)
     """
-    check_count("batch_size", batch_size)
-    check_model(extractor, "extractor")
-    images = check_images(images, model=extractor)
     batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     return np.concatenate([_outputs(extractor, batch) for batch in batches])
 
 
-def predict_classes(model, images, *, batch_size=1000):
+@public(model_takes_images)
+def predict_classes(model: Classifier, images: Images, *, batch_size: Count = 1000) -> np.ndarray:
     """Return the most likely class of each image, int64 `(N,)`; arguments as `extract_features`.
 
     Raises:
@@ -58,11 +68,11 @@ def predict_classes(model, images, *, batch_size=1000):
         >>> predict_classes(model, np.zeros((5, 28, 28, 1), "uint8")).shape
         (5,)
     """
-    check_classifier(model)
     return extract_features(model, images, batch_size=batch_size).argmax(axis=1)
 
 
-def accuracy(model, images, labels):
+@public(one_label_an_image, model_takes_images, model_has_labels)
+def accuracy(model: Classifier, images: Images, labels: Labels) -> float:
     """Measure the fraction of images that a classifier gets right.
 
     Args:
@@ -81,7 +91,6 @@ def accuracy(model, images, labels):
         >>> accuracy(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int))
         1.0
     """
-    images, labels = _check_classified(model, images, labels)
     return float(metrics.accuracy_score(labels, predict_classes(model, images)))
 
 
@@ -114,7 +123,8 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
     return float(np.concatenate(right).mean())
 
 
-def confusion(model, images, labels):
+@public(one_label_an_image, model_takes_images, model_has_labels)
+def confusion(model: Classifier, images: Images, labels: Labels) -> np.ndarray:
     """Count how often images of each class (row) are taken for each class (column).
 
     Args:
@@ -133,7 +143,6 @@ def confusion(model, images, labels):
         >>> confusion(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int)).sum()
         np.int64(5)
     """
-    images, labels = _check_classified(model, images, labels)
     if not hasattr(model, "output_shape"):
         raise InputError(
             f"model must have an output_shape, as functional ones do, got {got(model)}"
@@ -147,13 +156,6 @@ def ci95(values):
     if len(values) < 2:
         return np.nan
     return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-
-
-def _check_classified(model, images, labels):
-    check_classifier(model)
-    images, labels = check_examples(images, labels, model=model)
-    check_outputs(labels, model)
-    return images, labels
 
 
 def _outputs(model, batch):

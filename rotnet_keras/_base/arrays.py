@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import tensorflow as tf
 
@@ -182,3 +184,22 @@ def check_square(shape, name):
             f"{name} must be a batch of square images, (B, S, S, C) with a fixed S; "
             f"got shape {'unknown' if shape is None else shape}"
         )
+
+
+def _images(name, value):
+    return check_images(value, name)
+
+
+def _labels(name, value):
+    return check_labels(value, name=name)
+
+
+# What a signature says beside an argument, and what must hold between arguments.
+Images = Annotated[np.ndarray, _images]  # (N, H, W, C), pixels 0..255
+Labels = Annotated[np.ndarray, _labels]  # (N,) whole numbers
+UprightImages = Annotated["np.ndarray | tf.data.Dataset", lambda n, v: check_upright(v, n)]
+
+
+def one_label_an_image(images, labels):
+    """A relation: as many labels as images."""
+    check_labels(labels, len(images))

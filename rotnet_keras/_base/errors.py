@@ -4,7 +4,22 @@ from __future__ import annotations
 
 
 class InputError(ValueError):
-    """What the caller can mend; the message names the argument, what it got and what it takes."""
+    """What the caller can mend; the message names the argument, what it got and what it takes.
+
+    Attributes:
+        function: the public function that was called, which the message begins with; None where
+            none was.
+        said: the message without it.
+    """
+
+    function: str | None = None
+
+    @property
+    def said(self) -> str:
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return f"{self.function}: {self.said}" if self.function else self.said
 
 
 class DatasetError(InputError, RuntimeError):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
+from rotnet_keras._base.arrays import check_fits, check_outputs
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import got
 
 
-def check_classifier(model, *, least=1):
+def check_classifier(model, name="model", *, least=1):
     """Raise unless a model puts out `(B, num_classes)`, where it says what."""
-    check_model(model)
+    check_model(model, name)
     shape = getattr(model, "output_shape", (None, least))  # a subclass of Model does not say
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < least:
         raise InputError(
-            f"model must have one output (B, num_classes), num_classes at least {least}, "
+            f"{name} must have one output (B, num_classes), num_classes at least {least}, "
             f"got {got(model)} with output {shape}"
         )
 
@@ -48,3 +50,29 @@ def check_callbacks(callbacks):
     if not all(isinstance(callback, keras.callbacks.Callback) for callback in listed):
         raise InputError(f"callbacks must be a list of Keras callbacks, got {got(callbacks)}")
     return listed
+
+
+# What a signature says beside an argument, and what must hold between arguments.
+if TYPE_CHECKING:
+    import keras
+
+    AnyModel = Model = Classifier = keras.Model
+else:  # Keras chooses its backend at its import, which `prepare_runtime` comes before
+    AnyModel = Annotated[Any, lambda name, value: check_model(value, name) or value]
+    Model = Annotated[Any, lambda name, value: check_functional(value, name) or value]
+    Classifier = Annotated[Any, lambda name, value: check_classifier(value, name) or value]
+
+
+def model_takes_images(model, images):
+    """A relation: the images have the shape that the model takes."""
+    check_fits(images.shape[1:], model)
+
+
+def extractor_takes_images(extractor, images):
+    """A relation: the images have the shape that the extractor takes."""
+    check_fits(images.shape[1:], extractor)
+
+
+def model_has_labels(model, labels):
+    """A relation: the model has an output for each label."""
+    check_outputs(labels, model)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -17,9 +19,10 @@ LARGEST_SEED = 2**32 - 1  # what scikit-learn and Keras take
 
 
 def check_count(name, value, *, least=1):
-    """Raise unless `value` is a whole number of at least `least`."""
+    """Return a whole number of at least `least`, or raise."""
     if not is_whole(value) or value < least:
         raise InputError(f"{name} must be a whole number of at least {least}, got {got(value)}")
+    return value
 
 
 def check_counts(**values):
@@ -45,10 +48,11 @@ def another_seed(seed, number):
 
 
 def check_number(name, value, lies, inside):
-    """Raise unless `value` is a finite number that lies where the function `inside` says."""
+    """Return a finite number that lies where the function `inside` says, or raise."""
     number = isinstance(value, (int, float, np.integer, np.floating))
     if not number or isinstance(value, bool) or not (abs(value) < np.inf and inside(value)):
         raise InputError(f"{name} must lie {lies}, got {got(value)}")
+    return value
 
 
 def check_positive(**values):
@@ -58,21 +62,24 @@ def check_positive(**values):
 
 
 def check_choice(name, value, known):
-    """Raise unless `value` is one of the known names."""
+    """Return one of the known names, or raise."""
     if not isinstance(value, str) or value not in known:
         raise InputError(f"{name} must be one of {tuple(known)}, got {got(value)}")
+    return value
 
 
 def check_function(name, value):
-    """Raise unless `value` can be called, or is None."""
+    """Return what can be called, or None, or raise."""
     if value is not None and not callable(value):
         raise InputError(f"{name} must be a function, or None, got {got(value)}")
+    return value
 
 
 def check_path(name, value):
-    """Raise unless `value` is a path."""
+    """Return a path, or raise."""
     if not isinstance(value, (str, os.PathLike)) or not str(value):
         raise InputError(f"{name} must be a path, got {got(value)}")
+    return value
 
 
 def check_paths(**values):
@@ -83,9 +90,10 @@ def check_paths(**values):
 
 
 def check_source(name, value):
-    """Raise unless `value` is text or a path, which may name data; nothing is looked up."""
+    """Return text or a path, which may name data, or raise; nothing is looked up."""
     if not isinstance(value, (str, os.PathLike)):
         raise InputError(f"{name} must be a name, got {got(value)}")
+    return value
 
 
 def check_share(share):
@@ -134,3 +142,19 @@ def got(value):
     if hasattr(value, "dtype") and getattr(value, "shape", ()):
         return f"{getattr(value.dtype, 'name', value.dtype)} of shape {tuple(value.shape)}"
     return reprlib.repr(value)
+
+
+def checked_seed(name, value):
+    """Return a whole number that every random generator in use takes, or raise."""
+    check_seed(value, name)
+    return int(value)  # Keras takes none of NumPy's
+
+
+# What a signature says beside an argument; `door.public` calls the check.
+Count = Annotated[int, check_count]
+Seed = Annotated[int, checked_seed]
+Positive = Annotated[float, partial(check_number, lies="above 0", inside=lambda x: x > 0)]
+Fraction = Annotated[float, partial(check_number, lies="in 0..1", inside=lambda x: 0 <= x <= 1)]
+FilePath = Annotated["str | os.PathLike[str]", check_path]
+Source = Annotated["str | os.PathLike[str]", check_source]
+BatchFunction = Annotated["Callable[[Any], Any]", check_function]

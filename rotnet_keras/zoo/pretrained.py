@@ -21,7 +21,7 @@ FOLDER = pathlib.Path(__file__).parent / "extractors"
 def load_extractor(name, *, with_head=False):
     """Load an extractor that was pretrained on the rotations of Fashion-MNIST; nothing is fetched.
 
-    The card beside it, `rotnet_keras/zoo/extractors/NAME.md`, says what it was made of and how, what
+    The card beside it, in `rotnet_keras/zoo/extractors`, says what it was made of and how, what
     it is worth with few labels, and what it is not for. The file's SHA-256 is compared with the one
     that the card states before the file is opened.
 
