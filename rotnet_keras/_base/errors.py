@@ -13,6 +13,9 @@ class InputError(ValueError):
     """
 
     function: str | None = None
+    # TensorFlow raises an error from inside a traced function again, as what it is, only if it can
+    # see that one text makes it.
+    __init__ = Exception.__init__
 
     @property
     def said(self) -> str:

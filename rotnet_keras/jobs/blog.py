@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import keras
 from tqdm.auto import tqdm
@@ -16,17 +18,70 @@ from rotnet_keras.viewing.tensorboard import Curves
 # 1,000 labelled ones. It does not say how long each classifier was trained.
 BLOG = {"rotation": 0.97, "frozen": 0.40, "scratch": 0.60, "fine_tuned": 0.75}
 BLOG_DATA = ("fashion_mnist", "garments")  # the blog's, and the stand-in for it
-ARMS = {"frozen": train_head, "scratch": train_from_scratch, "fine_tuned": fine_tune}
-# From weights that somebody else trained, ImageNet's for instance: the usual alternative.
-GIVEN_ARMS = {"given_frozen": train_head, "given_fine_tuned": fine_tune}
 BUDGETS = ("short", "long")
-ARM_NAMES = {
-    "frozen": "frozen extractor,\nnew head",
-    "scratch": "from scratch",
-    "fine_tuned": "fine-tuned\nextractor",
-    "given_frozen": "given weights,\nfrozen",
-    "given_fine_tuned": "given weights,\nfine-tuned",
+
+
+class Arm(NamedTuple):
+    """A way to a classifier.
+
+    Attributes:
+        name: in results.
+        title: below a bar of a plot.
+        row: at the head of a table's row.
+        fit: the function that trains it.
+        start: where its weights come from: pretraining, random numbers, or somebody else, who
+            trained them on ImageNet for instance: the usual alternative.
+        trains: what the labels change, in words.
+    """
+
+    name: str
+    title: str
+    row: str
+    fit: Callable
+    start: Literal["pretrained", "random", "given"]
+    trains: str
+
+
+HEAD_ALONE, ALL, ALL_AND_HEAD = "a new head alone", "all layers", "all layers and a new head"
+ARMS = {
+    arm.name: arm
+    for arm in (
+        Arm(
+            "frozen",
+            "frozen extractor,\nnew head",
+            "frozen extractor, new head",
+            train_head,
+            "pretrained",
+            HEAD_ALONE,
+        ),
+        Arm("scratch", "from scratch", "from scratch", train_from_scratch, "random", ALL),
+        Arm(
+            "fine_tuned",
+            "fine-tuned\nextractor",
+            "fine-tuned",
+            fine_tune,
+            "pretrained",
+            ALL_AND_HEAD,
+        ),
+        Arm(
+            "given_frozen",
+            "given weights,\nfrozen",
+            "given weights, frozen, new head",
+            train_head,
+            "given",
+            HEAD_ALONE,
+        ),
+        Arm(
+            "given_fine_tuned",
+            "given weights,\nfine-tuned",
+            "given weights, fine-tuned",
+            fine_tune,
+            "given",
+            ALL_AND_HEAD,
+        ),
+    )
 }
+BLOG_ARMS = tuple(name for name in ARMS if name in BLOG)
 
 
 def curve_callbacks(board, run):
@@ -81,37 +136,37 @@ def run_arms(
     Args:
         extractor: the pretrained extractor.
         splits: `Splits`; the validation images serve to stop the long budget.
-        given: the extractor with weights from elsewhere; None for none.
+        given: the extractor with weights from elsewhere; None leaves those arms out.
         checkpoints: folder for a `checkpoint` of each run, as in `fit_classifier`.
         seed: of new weights and the order of images.
         quick: at most 10 epochs of the long budget.
-        tensorboard: folder for TensorBoard's curves, one below it for each run; None for none.
+        tensorboard: folder for TensorBoard's curves, one below it for each run, or None.
         verbose: 0 for no progress bar.
 
     Returns:
         `{(arm, budget): run}`; a run holds `model`, `history`, `epochs` that were trained,
         `validation_accuracy` and `test_accuracy`, both 0..1.
     """
-    runs, arms = {}, ARMS if given is None else ARMS | GIVEN_ARMS
-    pairs = [(arm, budget) for budget in BUDGETS for arm in arms]
+    arms = [arm for arm in ARMS.values() if arm.start != "given" or given is not None]
+    pairs, runs = [(arm, budget) for budget in BUDGETS for arm in arms], {}
     for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
-        bar.set_postfix_str(f"{arm}, {budget}")
-        checkpoint = checkpoints and pathlib.Path(checkpoints) / f"{arm}_{budget}.weights.h5"
+        bar.set_postfix_str(f"{arm.name}, {budget}")
+        name = f"{arm.name}_{budget}"
         settings = budget_settings(budget, seed=seed, quick=quick)
         # After the others, so that it sees what they add to the logs.
-        curves = curve_callbacks(tensorboard, f"{arm}_{budget}")
+        curves = curve_callbacks(tensorboard, name)
         settings["callbacks"] = [*settings.get("callbacks", ()), *curves]
-        model, history = arms[arm](
-            given if arm in GIVEN_ARMS else extractor,
+        model, history = arm.fit(
+            given if arm.start == "given" else extractor,
             *splits.labelled,
             num_classes=splits.num_classes,
             validation=splits.validation,
-            checkpoint=checkpoint,
+            checkpoint=checkpoints and pathlib.Path(checkpoints) / f"{name}.weights.h5",
             seed=seed,
             verbose=0,
             **settings,
         )
-        runs[arm, budget] = {
+        runs[arm.name, budget] = {
             "model": model,
             "history": history,
             "epochs": len(history.epoch),
@@ -122,9 +177,11 @@ def run_arms(
 
 
 def arms_of(runs):
-    return [arm for arm, budget in runs if budget == BUDGETS[0]]
+    """The arms that were run."""
+    return [ARMS[arm] for arm, budget in runs if budget == BUDGETS[0]]
 
 
 def best_fine_tuned(runs):
+    """The fine-tuned model of the budget that does best on validation images."""
     fine_tuned = [runs["fine_tuned", budget] for budget in BUDGETS]
     return max(fine_tuned, key=lambda run: run["validation_accuracy"])["model"]

@@ -1,71 +1,146 @@
-"""What a run was asked for, as text that a file keeps."""
+"""What a run is asked for: as arguments, and as text that a file keeps."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import pathlib
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 
+from rotnet_keras._base.arrays import check_examples, check_have_names, check_images
 from rotnet_keras._base.errors import InputError
-from rotnet_keras.data.splits import Splits
+from rotnet_keras._base.values import check_source
+from rotnet_keras.data.splits import Examples, Splits
+
+READING = ("image_size", "fit", "channels", "broken")
+NETWORK = ("backbone", "weights", "layer")
+DIVISION = ("num_labels", "num_validation")
+# What decides the figures, in the order of the file. Where a run lies and what it shows do not.
+DECIDING = ("dataset", *READING, *NETWORK, *DIVISION, "seed", "quick")
 
 
-def as_text(**settings):
-    """Settings as JSON keeps them: models and splits by their names, paths as text."""
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """The arguments of `run_experiment`, by their names and with their defaults."""
 
-    def plain(value):
-        if isinstance(value, os.PathLike) and not os.path.isabs(value):
-            # Told from a data set of that name, as `load_splits` tells them.
-            return os.path.join(os.curdir, os.fsdecode(value))
-        if isinstance(value, np.integer):
-            return int(value)
-        if isinstance(value, (Splits, keras.Model)):
-            return value.name
-        return value if isinstance(value, (str, int, type(None))) else str(value)
+    dataset: Any = None
+    num_labels: int | None = None
+    num_validation: int | None = None
+    image_size: int | None = None
+    fit: str = "crop"
+    channels: int | None = None
+    broken: str = "raise"
+    backbone: Any = "two_conv"
+    weights: Any = None
+    layer: str | None = None
+    seed: int = 0
+    output: str | os.PathLike[str] = "results"
+    skip_finished: bool = False
+    data_dir: str | os.PathLike[str] | None = None
+    manual_dir: str | os.PathLike[str] | None = None
+    quick: bool = False
+    explorer: bool = False
+    tensorboard: str | os.PathLike[str] | None = None
+    verbose: int = 1
 
-    return {name: plain(value) for name, value in settings.items()}
+    def some(self, names):
+        """A dictionary of the settings of these names."""
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def deciding(self):
+        """What decides the figures, as JSON keeps it: models and splits by name, paths as text."""
+        return {name: _as_text(value) for name, value in self.some(DECIDING).items()}
+
+    @property
+    def asked(self):
+        """What results say was asked for."""
+        return self.deciding | ({"explorer": True} if self.explorer else {})
+
+    @property
+    def in_memory(self):
+        """The settings whose name, in a file, stands for something that was in memory."""
+        held = self.some(("dataset", "backbone"))
+        return [name for name, value in held.items() if isinstance(value, (Splits, keras.Model))]
 
 
-def check_not_given(options):
-    """Raise where somebody asks for what ready `Splits` cannot follow any more."""
-    given = {n: v for n, v in options.items() if v not in (None, "crop", "raise")}
-    if given:
-        raise InputError(f"dataset must be a name or a folder for {given}, got Splits")
+USUAL = RunSettings().some(DECIDING) | {"explorer": False}
 
 
-def finished_results(path, settings):
-    """The results of a finished run like this one, or None; an explorer more does no harm."""
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        theirs = results["asked"]
-        same = theirs | {"explorer": True} == settings | {"explorer": True}
-        enough = theirs.get("explorer") or not settings.get("explorer")
-        return results if same and enough else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _as_text(value):
+    if isinstance(value, os.PathLike) and not os.path.isabs(value):
+        # Told from a data set of that name, as `load_splits` tells them.
+        return os.path.join(os.curdir, os.fsdecode(value))
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, (Splits, keras.Model)):
+        return value.name
+    return value if isinstance(value, (str, int, type(None))) else str(value)
 
 
-def check_same_run(unfinished, settings):
+def check_data(name, value):
+    """Return a name, a folder, or `Splits` whose parts are arrays that belong together, or raise."""
+    if not isinstance(value, Splits):
+        return check_source(name, value)
+    parts = {}
+    for part in ("labelled", "validation", "test"):
+        parts[part] = Examples(*check_examples(*getattr(value, part), whose=f"{name}.{part} "))
+        check_have_names(parts[part].labels, value.class_names)
+    unlabelled = check_images(value.unlabelled, f"{name}.unlabelled")
+    shapes = {unlabelled.shape[1:], *(part.images.shape[1:] for part in parts.values())}
+    if len(shapes) > 1:
+        raise InputError(f"{name} must hold images of one shape, got {sorted(shapes)}")
+    return dataclasses.replace(value, unlabelled=unlabelled, **parts)
+
+
+def check_channels(name, value):
+    """Return 1 or 3, or raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value not in (1, 3):
+        raise InputError(f"{name} must be 1, 3 or None, got {value!r}")
+    return int(value)
+
+
+Data = Annotated["str | os.PathLike[str] | Splits", check_data]
+Channels = Annotated[int, check_channels]
+
+
+def only_names_are_read(
+    dataset, num_labels, num_validation, image_size, fit, channels, broken
+):  # a relation
+    """Ready `Splits` have been read and divided; settings of how to do that come too late."""
+    given = dict(zip(DIVISION, (num_labels, num_validation), strict=True))
+    given |= dict(zip(READING, (image_size, fit, channels, broken), strict=True))
+    late = {name: value for name, value in given.items() if value != USUAL[name]}
+    if isinstance(dataset, Splits) and late:
+        raise InputError(
+            f"dataset must be a name or a folder for {late} to apply, got Splits, which have been "
+            "read and divided already"
+        )
+
+
+def check_same_run(unfinished: pathlib.Path, settings: RunSettings):
     """Raise unless what lies unfinished in the folder, if anything, is of a run like this one."""
-    path = unfinished / "settings.json"
+    path, ours = unfinished / "settings.json", settings.deciding
     if not path.exists():
         if unfinished.exists() and any(unfinished.iterdir()):
             raise InputError(
-                f"output must not hold {unfinished}, a folder with other things in it, since what "
-                "is not finished is kept, and deleted, there"
+                f"output must not hold a folder {unfinished} with files of your own, got one: "
+                "unfinished runs are kept, and deleted, there"
             )
         return
     try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        other = {name: theirs[name] for name in settings if theirs[name] != settings[name]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        theirs = USUAL | json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{path} cannot be read ({error}): delete {unfinished} to start anew"
         ) from error
+    other = {name: theirs[name] for name in ours if theirs[name] != ours[name]}
     if other:
         raise InputError(
-            f"output must hold no other run unfinished, got {unfinished} of one with {other}: give "
+            f"output must hold no other unfinished run, got {unfinished} of one with {other}: give "
             "another output, or delete that folder to start anew"
         )
