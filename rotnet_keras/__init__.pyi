@@ -30,6 +30,7 @@ from .heads import (
     copy_model as copy_model,
     freeze as freeze,
     reinitialise as reinitialise,
+    with_random_weights as with_random_weights,
     remove_head as remove_head,
     swap_head as swap_head,
     unfreeze as unfreeze,
@@ -39,6 +40,7 @@ from .heads import (
 from .blocks import (
     block_names as block_names,
     cut as cut,
+    cut_at_block as cut_at_block,
     join_blocks as join_blocks,
 )
 
@@ -60,6 +62,7 @@ from .evaluation import (
     accuracy as accuracy,
     ci95 as ci95,
     confusion as confusion,
+    confusion_matrix as confusion_matrix,
     extract_features as extract_features,
     predict_classes as predict_classes,
     rotation_accuracy as rotation_accuracy,
@@ -70,6 +73,7 @@ from .symmetry import (
     predict_rotations as predict_rotations,
     rotation_confusion as rotation_confusion,
     rotation_errors as rotation_errors,
+    rotation_report as rotation_report,
     rotation_mistakes as rotation_mistakes,
 )
 

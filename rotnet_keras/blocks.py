@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Annotated
 
 import keras
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.networks import check_functional
-from rotnet_keras._base.values import check_count, check_list, got, is_whole
+from rotnet_keras._base.networks import Model
+from rotnet_keras._base.values import Count, check_list, got, is_whole
 from rotnet_keras.heads import copy_model
 
 
-def block_names(extractor):
+def check_blocks(name, blocks):
+    """Return numbers or names of blocks as a list, or raise; which there are, the network says."""
+    if isinstance(blocks, (tuple, list)) and not blocks:
+        raise InputError(f"{name} must name at least one block, got none")
+    return check_list(name, blocks, "number or name of a layer")
+
+
+Blocks = Annotated[Sequence[int | str], check_blocks]
+
+
+@public()
+def block_names(extractor: Model) -> tuple[str, ...]:
     """Return the names of an extractor's cut points, from the lowest block to the highest.
 
     Args:
@@ -28,12 +42,12 @@ def block_names(extractor):
         >>> block_names(conv_blocks_extractor((28, 28, 1)))
         ('block1', 'block2', 'block3')
     """
-    check_functional(extractor, "extractor")
     names = [layer.name for layer in extractor.layers]
     return tuple(name for name in names if re.fullmatch(r"(block|pool)\d+", name))
 
 
-def cut(extractor, block, *, share_weights=False):
+@public()
+def cut_at_block(extractor: Model, block: int | str, *, share_weights: bool = False) -> keras.Model:
     """Take the network up to one of its blocks.
 
     Args:
@@ -48,8 +62,8 @@ def cut(extractor, block, *, share_weights=False):
         ValueError: no such block, or `extractor` is no functional model with one input.
 
     Example:
-        >>> cut(conv_blocks_extractor((28, 28, 1)), 2).output_shape
-        (None, 7, 7, 128)
+        >>> cut_at_block(conv_blocks_extractor((28, 28, 1)), 2).output_shape
+        (None, 7, 7, 64)
 
     Reference: the probes of each block are table 1 of https://arxiv.org/abs/1803.07728
     """
@@ -59,7 +73,11 @@ def cut(extractor, block, *, share_weights=False):
     return lower if share_weights else copy_model(lower)
 
 
-def join_blocks(extractor, blocks=None, *, grid=4):
+cut = cut_at_block  # its name in version 0.1
+
+
+@public()
+def join_blocks(extractor: Model, blocks: Blocks | None = None, *, grid: Count = 4) -> keras.Model:
     """Put the maps of one or several blocks side by side, as one vector of features an image.
 
     Each map is averaged over the cells of a small grid, so that the vector keeps roughly where
@@ -67,7 +85,7 @@ def join_blocks(extractor, blocks=None, *, grid=4):
 
     Args:
         extractor: functional `keras.Model` from images; its weights are copied.
-        blocks: numbers or layer names as `cut` takes them; None for all blocks but the first.
+        blocks: numbers or layer names as `cut_at_block` takes them; None for all but the first.
         grid: most cells along height and width.
 
     Returns:
@@ -83,7 +101,6 @@ def join_blocks(extractor, blocks=None, *, grid=4):
         >>> join_blocks(extractor, [2, 3]).output_shape
         (None, 544)
     """
-    check_count("grid", grid)
     names = block_names(extractor)
     layers = layers_of_blocks(extractor, (names[1:] or names) if blocks is None else blocks)
     extractor = copy_model(extractor)
@@ -104,9 +121,6 @@ def _on_grid(maps, grid):
 
 def layers_of_blocks(extractor, blocks):
     """Return the names of the layers that numbers or names mean, or raise if one gives no maps."""
-    if isinstance(blocks, (tuple, list)) and not blocks:
-        raise InputError("blocks must name at least one block, got none")
-    blocks = check_list("blocks", blocks, "number or name of a layer")
     names = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
     maps = [extractor.get_layer(name).output for name in names]
     if not all(isinstance(x, keras.KerasTensor) and len(x.shape) == 4 for x in maps):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from scipy import stats
@@ -10,9 +12,7 @@ from sklearn import metrics
 from rotnet_keras._base.arrays import (
     Images,
     Labels,
-    check_fits,
-    check_images,
-    check_upright,
+    images_are_square,
     one_label_an_image,
 )
 from rotnet_keras._base.door import public
@@ -20,13 +20,13 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.networks import (
     AnyModel,
     Classifier,
-    check_classifier,
     extractor_takes_images,
     model_has_labels,
     model_takes_images,
+    model_tells_rotations,
 )
 from rotnet_keras._base.values import Count, got
-from rotnet_keras.rotation import ROTATIONS, check_rotations, rotation_dataset
+from rotnet_keras.rotation import ROTATIONS, Rotations, rotation_dataset
 
 
 @public(extractor_takes_images)
@@ -44,7 +44,7 @@ def extract_features(
         float32 array `(N, ...)`.
 
     Raises:
-        ValueError: `images` is not of rank 4, empty, not finite or not what the extractor takes,
+        InputError: `images` is not of rank 4, empty, not finite or not what the extractor takes,
             `extractor` is no model, or `batch_size` below 1.
 
     Example:
@@ -61,7 +61,7 @@ def predict_classes(model: Classifier, images: Images, *, batch_size: Count = 10
     """Return the most likely class of each image, int64 `(N,)`; arguments as `extract_features`.
 
     Raises:
-        ValueError: as `extract_features`, or a `model` whose output is not `(B, num_classes)`.
+        InputError: as `extract_features`, or a `model` whose output is not `(B, num_classes)`.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 10)
@@ -84,7 +84,7 @@ def accuracy(model: Classifier, images: Images, labels: Labels) -> float:
         float, 0 to 1.
 
     Raises:
-        ValueError: images, labels and model do not fit together.
+        InputError: images, labels and model do not fit together.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 1)
@@ -94,7 +94,10 @@ def accuracy(model: Classifier, images: Images, labels: Labels) -> float:
     return float(metrics.accuracy_score(labels, predict_classes(model, images)))
 
 
-def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
+@public(images_are_square, model_takes_images, model_tells_rotations)
+def rotation_accuracy(
+    model: Classifier, images: Images, *, rotations: Rotations = ROTATIONS, batch_size: Count = 250
+) -> float:
     """Measure how often a rotation model names the rotation, over all of them for every image.
 
     Args:
@@ -107,7 +110,7 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
         float, 0 to 1; a quarter is chance.
 
     Raises:
-        ValueError: images that are not square or not what the model takes, a model without an
+        InputError: images that are not square or not what the model takes, a model without an
             output for each rotation, or a setting out of its range.
 
     Example:
@@ -115,16 +118,13 @@ def rotation_accuracy(model, images, *, rotations=ROTATIONS, batch_size=250):
         >>> rotation_accuracy(model, np.zeros((5, 28, 28, 1), "uint8"))
         0.25
     """
-    rotations = check_rotations(rotations)
-    check_classifier(model, least=len(rotations))
-    check_fits(check_upright(check_images(images)).shape[1:], model)
     dataset = rotation_dataset(images, batch_size=batch_size, rotations=rotations, shuffle=False)
     right = [_outputs(model, x).argmax(axis=1) == y for x, y in dataset.as_numpy_iterator()]
     return float(np.concatenate(right).mean())
 
 
 @public(one_label_an_image, model_takes_images, model_has_labels)
-def confusion(model: Classifier, images: Images, labels: Labels) -> np.ndarray:
+def confusion_matrix(model: Classifier, images: Images, labels: Labels) -> np.ndarray:
     """Count how often images of each class (row) are taken for each class (column).
 
     Args:
@@ -136,11 +136,11 @@ def confusion(model: Classifier, images: Images, labels: Labels) -> np.ndarray:
         integer array `(num_classes, num_classes)` that sums to N.
 
     Raises:
-        ValueError: images, labels and model do not fit together.
+        InputError: images, labels and model do not fit together.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 3)
-        >>> confusion(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int)).sum()
+        >>> confusion_matrix(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int)).sum()
         np.int64(5)
     """
     if not hasattr(model, "output_shape"):
@@ -151,7 +151,11 @@ def confusion(model: Classifier, images: Images, labels: Labels) -> np.ndarray:
     return metrics.confusion_matrix(labels, predict_classes(model, images), labels=classes)
 
 
-def ci95(values):
+confusion = confusion_matrix  # its name in version 0.1
+
+
+@public()
+def ci95(values: Sequence[float]) -> float:
     """Half the width of the 95% interval of a mean, by Student's t; NaN for a single value."""
     if len(values) < 2:
         return np.nan

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 
-from rotnet_keras._base.arrays import check_examples, check_outputs, count_classes
+from rotnet_keras._base.arrays import (
+    Images,
+    Labels,
+    check_below,
+    check_examples,
+    check_fits,
+    check_outputs,
+    count_classes,
+    one_label_an_image,
+)
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.networks import check_callbacks, check_functional
-from rotnet_keras._base.values import check_count, check_counts, check_function, check_seed, got
-from rotnet_keras.heads import attach_head, check_extractor, freeze, reinitialise, unfreeze
+from rotnet_keras._base.networks import (
+    Callbacks,
+    FunctionalClassifier,
+    extractor_takes_images,
+    model_has_labels,
+    model_takes_images,
+)
+from rotnet_keras._base.values import (
+    BatchFunction,
+    CheckpointPath,
+    Count,
+    Seed,
+    got,
+)
+from rotnet_keras.heads import (
+    Extractor,
+    attach_head,
+    freeze,
+    unfreeze,
+    with_random_weights,
+)
 from rotnet_keras.running.batches import endless_batches
 from rotnet_keras.running.checkpoint import Checkpoint
 from rotnet_keras.running.devices import whole_batches
@@ -23,20 +54,85 @@ from rotnet_keras.running.fitting import (
 )
 
 
-def train_head(extractor, images, labels, **settings):
+def _labelled_pair(name, validation):
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise InputError(f"{name} must be (images, labels), or None, got {got(validation)}")
+    return check_examples(*validation, whose=f"{name} ")
+
+
+def _patience_needs_validation(patience, validation):
+    if patience is not None and validation is None:
+        raise InputError("patience needs validation=(images, labels) to watch, got None")
+
+
+def _model_takes_validation(model, validation):
+    if validation is not None:
+        check_fits(validation[0].shape[1:], model, "validation images")
+        check_outputs(validation[1], model, "validation labels")
+
+
+def _extractor_takes_validation(extractor, validation, labels, num_classes):
+    if validation is not None:
+        check_fits(validation[0].shape[1:], extractor, "validation images")
+        check_below(validation[1], _classes(labels, num_classes), "validation labels")
+
+
+def _classes_for_labels(labels, num_classes):
+    check_below(labels, _classes(labels, num_classes))
+
+
+Validation = Annotated[tuple[np.ndarray, np.ndarray], _labelled_pair]
+Optimizer = Annotated[Any, fresh_optimizer]  # a name, a dictionary or one of Keras's
+Trained = tuple[keras.Model, keras.callbacks.History]
+
+
+@public(
+    one_label_an_image,
+    extractor_takes_images,
+    _extractor_takes_validation,
+    _classes_for_labels,
+    _patience_needs_validation,
+)
+def train_head(
+    extractor: Extractor,
+    images: Images,
+    labels: Labels,
+    *,
+    num_classes: Count | None = None,
+    epochs: Count = 100,
+    batch_size: Count = 32,
+    optimizer: Optimizer = "adam",
+    validation: Validation | None = None,
+    patience: Count | None = None,
+    augment: BatchFunction | None = None,
+    checkpoint: CheckpointPath | None = None,
+    seed: Seed = 0,
+    callbacks: Callbacks = (),
+    verbose: str | int = "auto",
+) -> Trained:
     """Train a new linear head on the frozen features of an extractor.
 
     Args:
         extractor: functional `keras.Model` from images to features `(B, D)`; it stays as it is.
         images: `(N, H, W, C)` array of pixels 0..255.
         labels: `(N,)` whole numbers from 0.
-        **settings: of `fit_classifier`; `num_classes` too, where `labels` lacks the last classes.
+        num_classes: number of outputs; None takes the highest label + 1.
+        epochs: as in `fit_classifier`, as are all that follow.
+        batch_size: images in a batch.
+        optimizer: name, dictionary or instance.
+        validation: `(images, labels)`, held out.
+        patience: epochs without a better validation accuracy after which training stops.
+        augment: function from a batch of images to the same shape.
+        checkpoint: path of a file to go on from, ending in `.weights.h5`.
+        seed: of the new head and of the order of the images.
+        callbacks: Keras callbacks for `fit`.
+        verbose: Keras's progress bar.
 
     Returns:
         `(classifier, history)`: image to logits `(B, num_classes)`, and Keras's `History`.
 
     Raises:
-        ValueError: as `fit_classifier` and `attach_head`.
+        InputError: as `fit_classifier` and `attach_head`.
 
     Example:
         >>> images = np.zeros((20, 12, 12, 1), "uint8")
@@ -45,10 +141,48 @@ def train_head(extractor, images, labels, **settings):
         >>> len(model.trainable_weights)
         2
     """
-    return _attach_and_fit(extractor, images, labels, prepare=freeze, **settings)
+    model = freeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
+    return fit_classifier(
+        model,
+        images,
+        labels,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        validation=validation,
+        patience=patience,
+        augment=augment,
+        checkpoint=checkpoint,
+        seed=seed,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
 
 
-def fine_tune(extractor, images, labels, **settings):
+@public(
+    one_label_an_image,
+    extractor_takes_images,
+    _extractor_takes_validation,
+    _classes_for_labels,
+    _patience_needs_validation,
+)
+def fine_tune(
+    extractor: Extractor,
+    images: Images,
+    labels: Labels,
+    *,
+    num_classes: Count | None = None,
+    epochs: Count = 100,
+    batch_size: Count = 32,
+    optimizer: Optimizer = "adam",
+    validation: Validation | None = None,
+    patience: Count | None = None,
+    augment: BatchFunction | None = None,
+    checkpoint: CheckpointPath | None = None,
+    seed: Seed = 0,
+    callbacks: Callbacks = (),
+    verbose: str | int = "auto",
+) -> Trained:
     """Train a new head and, from their pretrained start, all layers below it.
 
     Arguments, result and errors are those of `train_head`.
@@ -60,10 +194,48 @@ def fine_tune(extractor, images, labels, **settings):
         >>> len(model.trainable_weights)
         8
     """
-    return _attach_and_fit(extractor, images, labels, prepare=unfreeze, **settings)
+    model = unfreeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
+    return fit_classifier(
+        model,
+        images,
+        labels,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        validation=validation,
+        patience=patience,
+        augment=augment,
+        checkpoint=checkpoint,
+        seed=seed,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
 
 
-def train_from_scratch(extractor, images, labels, *, seed=0, **settings):
+@public(
+    one_label_an_image,
+    extractor_takes_images,
+    _extractor_takes_validation,
+    _classes_for_labels,
+    _patience_needs_validation,
+)
+def train_from_scratch(
+    extractor: Extractor,
+    images: Images,
+    labels: Labels,
+    *,
+    num_classes: Count | None = None,
+    epochs: Count = 100,
+    batch_size: Count = 32,
+    optimizer: Optimizer = "adam",
+    validation: Validation | None = None,
+    patience: Count | None = None,
+    augment: BatchFunction | None = None,
+    checkpoint: CheckpointPath | None = None,
+    seed: Seed = 0,
+    callbacks: Callbacks = (),
+    verbose: str | int = "auto",
+) -> Trained:
     """Train the extractor's architecture and a head from fresh weights: the baseline.
 
     Arguments, result and errors are those of `train_head`; of the extractor only the architecture
@@ -77,27 +249,48 @@ def train_from_scratch(extractor, images, labels, *, seed=0, **settings):
         >>> model.output_shape
         (None, 2)
     """
-    check_extractor(extractor)
-    fresh = reinitialise(extractor, seed=seed)
-    return fine_tune(fresh, images, labels, seed=seed, **settings)
+    fresh = with_random_weights(extractor, seed=seed)
+    return fine_tune(
+        fresh,
+        images,
+        labels,
+        num_classes=num_classes,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        validation=validation,
+        patience=patience,
+        augment=augment,
+        checkpoint=checkpoint,
+        seed=seed,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
 
 
+@public(
+    one_label_an_image,
+    model_takes_images,
+    model_has_labels,
+    _model_takes_validation,
+    _patience_needs_validation,
+)
 def fit_classifier(
-    model,
-    images,
-    labels,
+    model: FunctionalClassifier,
+    images: Images,
+    labels: Labels,
     *,
-    epochs=100,
-    batch_size=32,
-    optimizer="adam",
-    validation=None,
-    patience=None,
-    augment=None,
-    checkpoint=None,
-    seed=0,
-    callbacks=(),
-    verbose="auto",
-):
+    epochs: Count = 100,
+    batch_size: Count = 32,
+    optimizer: Optimizer = "adam",
+    validation: Validation | None = None,
+    patience: Count | None = None,
+    augment: BatchFunction | None = None,
+    checkpoint: CheckpointPath | None = None,
+    seed: Seed = 0,
+    callbacks: Callbacks = (),
+    verbose: str | int = "auto",
+) -> Trained:
     """Fit a model to labelled images, in place: the one loop behind all three arms.
 
     Args:
@@ -123,10 +316,10 @@ def fit_classifier(
         `(model, history)`: the same model, and Keras's `History`.
 
     Raises:
-        ValueError: images, labels and model that do not fit together, labels that the model has
+        InputError: images, labels and model that do not fit together, labels that the model has
             no output for, a setting out of its range, `patience` without `validation`, or a
             `checkpoint` that is of another run or cannot be read.
-        OSError: the checkpoint cannot be written.
+        FileError: the checkpoint cannot be written.
 
     Example:
         >>> model = attach_head(two_conv_extractor((12, 12, 1)), 2)
@@ -135,42 +328,23 @@ def fit_classifier(
         >>> sorted(history.history)
         ['accuracy', 'loss']
     """
-    check_functional(model)
-    check_counts(epochs=epochs, batch_size=batch_size)
-    check_function("augment", augment)
-    check_seed(seed)
-    fresh_optimizer(optimizer)
-    _check_pair(validation)
-    callbacks = check_callbacks(callbacks)
-    if patience is not None:
-        check_count("patience", patience)
-        if validation is None:
-            raise InputError("patience needs validation=(images, labels) to watch, got None")
-        callbacks.append(_stop_at_best(patience))
-    images, labels = _check_labelled(model, images, labels)
-    held_out = None
+    callbacks = [*callbacks, *([] if patience is None else [_stop_at_best(patience)])]
+    examples, held_out = (images, labels.astype("int32")), None
     if validation is not None:
-        validation = _check_labelled(model, *validation, whose="validation ")
+        validation = (validation[0], validation[1].astype("int32"))
         held_out = tf.data.Dataset.from_tensor_slices(validation).batch(1000)
-    compile_classifier(model, fresh_optimizer(optimizer))
+    compile_classifier(model, fresh_optimizer("optimizer", optimizer))
     if checkpoint is not None:
         settings = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "patience": patience}
-        settings |= _describe_fit(model, images, labels, validation)
+        settings |= _describe_fit(model, *examples, validation)
         checkpoint = Checkpoint(checkpoint, settings, callbacks)
     with whole_batches():  # the last batch of a pass may be smaller
         done = checkpoint.first_epoch(epochs) if checkpoint else 0
         steps = -(-len(images) // batch_size)
-        dataset = endless_batches(
-            (images, labels),
-            batch_size,
-            start=done * steps,
-            whole_passes=True,
-            augment=augment,
-            seed=seed,
-        )
+        order = {"start": done * steps, "whole_passes": True, "seed": seed}
         history = fit(
             model,
-            dataset.prefetch(2),
+            endless_batches(examples, batch_size, augment=augment, **order).prefetch(2),
             held_out,
             checkpoint,
             callbacks,
@@ -182,19 +356,8 @@ def fit_classifier(
     return model, history
 
 
-def _attach_and_fit(extractor, images, labels, *, prepare, num_classes=None, seed=0, **settings):
-    check_extractor(extractor)
-    images, labels = check_examples(images, labels, model=extractor)
-    num_classes = count_classes(labels) if num_classes is None else num_classes
-    model = prepare(attach_head(extractor, num_classes, seed=seed))
-    return fit_classifier(model, images, labels, seed=seed, **settings)
-
-
-def _check_labelled(model, images, labels, whose=""):
-    """Return images and int32 labels, or raise unless the model takes them and has outputs."""
-    images, labels = check_examples(images, labels, model=model, whose=whose)
-    check_outputs(labels, model, f"{whose}labels")
-    return images, labels.astype("int32")
+def _classes(labels, num_classes):
+    return count_classes(labels) if num_classes is None else num_classes
 
 
 def _describe_fit(model, images, labels, validation):
@@ -212,12 +375,6 @@ def _describe_fit(model, images, labels, validation):
         "trained_weights": len(model.trainable_weights),
         "optimizer": model.optimizer.get_config() | {"name": None},  # names count up
     }
-
-
-def _check_pair(validation):
-    pair = validation is None or (isinstance(validation, (tuple, list)) and len(validation) == 2)
-    if not pair:
-        raise InputError(f"validation must be (images, labels), or None, got {got(validation)}")
 
 
 def _stop_at_best(patience):

@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal, get_args
+
 import keras
 import numpy as np
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.networks import check_functional
-from rotnet_keras._base.values import check_choice, check_count, check_seed, got
+from rotnet_keras._base.keras_private import all_layers
+from rotnet_keras._base.networks import AnyKerasModel, Model, check_functional
+from rotnet_keras._base.values import Count, Seed
 from rotnet_keras.running.runtime import running_accelerator
 
 HEAD = "head"
-PRECISIONS = ("float32", "mixed", "mixed_bfloat16", "mixed_float16")
+Precision = Literal["float32", "mixed", "mixed_bfloat16", "mixed_float16"]
+PRECISIONS = get_args(Precision)
 
 
-def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
+def check_extractor(name, extractor):
+    """Return a network that a head can be attached to, or raise."""
+    check_functional(extractor, name)
+    shape = extractor.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2:
+        raise InputError(
+            f"{name} must be a functional keras.Model with one output (B, D), "
+            f"got {extractor!r} with output {shape}"
+        )
+    if any(layer.name == HEAD for layer in extractor.layers):
+        raise InputError(
+            f'{name} must have no layer named "{HEAD}", got one; use swap_head to replace it'
+        )
+    return extractor
+
+
+def _with_head(name, model):
+    names = [layer.name for layer in model.layers] if isinstance(model, keras.Model) else ()
+    if HEAD not in names:
+        raise InputError(
+            f'{name} must have a layer named "{HEAD}", got the layers {names}; for a network of '
+            "your own, name the cut point yourself: "
+            "keras.Model(model.input, model.get_layer(NAME).output)"
+        )
+    return model
+
+
+Extractor = Annotated[keras.Model, check_extractor]
+ModelWithHead = Annotated[keras.Model, _with_head]
+
+
+@public()
+def attach_head(
+    extractor: Extractor, num_classes: Count, *, share_weights: bool = False, seed: Seed = 0
+) -> keras.Model:
     """Put a linear classification head on an extractor.
 
     Args:
@@ -37,12 +76,9 @@ def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
         >>> model.output_shape, model.layers[-1].name
         ((None, 10), 'head')
     """
-    check_extractor(extractor)
-    check_count("num_classes", num_classes)
-    check_seed(seed)
     if not share_weights:
         extractor = copy_model(extractor)
-    initializer = keras.initializers.GlorotUniform(seed=int(seed))  # Keras takes none of NumPy's
+    initializer = keras.initializers.GlorotUniform(seed=seed)
     head = keras.layers.Dense(
         num_classes, kernel_initializer=initializer, dtype="float32", name=HEAD
     )
@@ -51,7 +87,8 @@ def attach_head(extractor, num_classes, *, share_weights=False, seed=0):
     )
 
 
-def remove_head(model, *, share_weights=False):
+@public()
+def remove_head(model: ModelWithHead, *, share_weights: bool = False) -> keras.Model:
     """Take the head off a model.
 
     Args:
@@ -69,19 +106,15 @@ def remove_head(model, *, share_weights=False):
         >>> remove_head(model).output_shape
         (None, 16)
     """
-    names = [layer.name for layer in model.layers] if isinstance(model, keras.Model) else ()
-    if HEAD not in names:
-        raise InputError(
-            f'model must have a layer named "{HEAD}", got the layers {names}; for a network of '
-            "your own, name the cut point yourself: "
-            "keras.Model(model.input, model.get_layer(NAME).output)"
-        )
     name = model.name.removesuffix(f"_{HEAD}")
     extractor = keras.Model(model.inputs[0], model.get_layer(HEAD).input, name=name)
     return extractor if share_weights else copy_model(extractor)
 
 
-def swap_head(model, num_classes, *, share_weights=False, seed=0):
+@public()
+def swap_head(
+    model: ModelWithHead, num_classes: Count, *, share_weights: bool = False, seed: Seed = 0
+) -> keras.Model:
     """Replace a model's head with a new one, for example rotations with classes of clothing.
 
     Args:
@@ -107,7 +140,8 @@ def swap_head(model, num_classes, *, share_weights=False, seed=0):
     return attach_head(extractor, num_classes, share_weights=share_weights, seed=seed)
 
 
-def freeze(model):
+@public()
+def freeze(model: AnyKerasModel) -> keras.Model:
     """Hold everything below the head still; without a head, the whole model.
 
     A frozen batch normalisation layer works in inference mode: its statistics stay as they are
@@ -131,7 +165,8 @@ def freeze(model):
     return _set_trainable(model, lambda layer: layer.name == HEAD)
 
 
-def unfreeze(model):
+@public()
+def unfreeze(model: AnyKerasModel) -> keras.Model:
     """Let every layer of a model learn again; batch normalisation also updates its statistics.
 
     Args:
@@ -151,7 +186,8 @@ def unfreeze(model):
     return _set_trainable(model, lambda layer: True)
 
 
-def copy_model(model):
+@public()
+def copy_model(model: Model) -> keras.Model:
     """Copy a functional model with its weights, names and frozen layers.
 
     Raises:
@@ -162,13 +198,13 @@ def copy_model(model):
         >>> copy_model(extractor) is extractor
         False
     """
-    check_functional(model)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return finalised(copy)
 
 
-def cast_model(model, precision):
+@public()
+def cast_model(model: Model, precision: Precision) -> keras.Model:
     """Copy a model, weights and all, into another precision.
 
     Args:
@@ -189,8 +225,6 @@ def cast_model(model, precision):
         >>> model.output.dtype, model.weights[0].dtype
         ('bfloat16', 'float32')
     """
-    check_choice("precision", precision, PRECISIONS)
-    check_functional(model)
     if precision == "mixed":
         precision = "mixed_float16" if running_accelerator() == "GPU" else "mixed_bfloat16"
 
@@ -205,7 +239,8 @@ def cast_model(model, precision):
     return finalised(copy)
 
 
-def reinitialise(model, *, seed):
+@public()
+def with_random_weights(model: Model, *, seed: Seed) -> keras.Model:
     """Build the same network with fresh initial weights, all of them drawn from `seed`.
 
     Args:
@@ -222,58 +257,54 @@ def reinitialise(model, *, seed):
 
     Example:
         >>> first = two_conv_extractor((28, 28, 1), seed=1)
-        >>> again = reinitialise(two_conv_extractor((28, 28, 1), seed=2), seed=1)
+        >>> again = with_random_weights(two_conv_extractor((28, 28, 1), seed=2), seed=1)
         >>> all((a == b).all() for a, b in zip(first.get_weights(), again.get_weights()))
         True
     """
-    check_functional(model)
-    check_seed(seed)
-    parts = len(model.layers) + len(model.weights)
-    seeds = iter(np.random.SeedSequence(seed).generate_state(4 * parts))
+    seeds = _endless_seeds(seed)
 
     def fresh(layer):
         config = layer.get_config()
-        initializers = [v["config"] for k, v in config.items() if k.endswith("_initializer") and v]
-        for part in (config, *initializers):
-            if "seed" in part:
-                part["seed"] = int(next(seeds))
+        if "seed" in config:
+            config["seed"] = next(seeds)
+        for key, value in config.items():
+            if key.endswith("_initializer") and isinstance(value, str):  # by name, as one may
+                initializer = keras.initializers.get(value)
+                config[key] = value = keras.initializers.serialize(initializer)
+            if key.endswith("_initializer") and value and "seed" in value["config"]:
+                value["config"]["seed"] = next(seeds)
         return layer.__class__.from_config(config)
 
     clone = keras.models.clone_model(model, clone_function=fresh, recursive=True)
-    for old, new in zip(model._flatten_layers(), clone._flatten_layers(), strict=True):
+    for old, new in zip(all_layers(model), all_layers(clone), strict=True):
         if isinstance(old, keras.layers.Normalization):
             new.set_weights(old.get_weights())
     return unfreeze(finalised(clone))
 
 
+reinitialise = with_random_weights  # its name in version 0.1
+
+
+def _endless_seeds(seed):
+    """Whole numbers that follow from one, as many as are asked for."""
+    number = 64
+    while True:  # a longer state begins like a shorter one
+        state = np.random.SeedSequence(seed).generate_state(number)
+        yield from map(int, state[number // 2 if number > 64 else 0 :])
+        number *= 2
+
+
 def finalised(model):
     """The model, in which adapted layers take note of their weights, as loading a file does."""
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
     return model
 
 
 def _set_trainable(model, may_train):
-    if not isinstance(model, keras.Model):
-        raise InputError(f"model must be a keras.Model, got {got(model)}")
     for layer in model.layers:
         layer.trainable = may_train(layer)
     if model.compiled:
         model.compile_from_config(model.get_compile_config())
     return model
-
-
-def check_extractor(extractor, name="extractor"):
-    """Raise unless a head can be attached to `extractor`."""
-    check_functional(extractor, name)
-    shape = extractor.output_shape
-    if not isinstance(shape, tuple) or len(shape) != 2:
-        raise InputError(
-            f"{name} must be a functional keras.Model with one output (B, D), "
-            f"got {extractor!r} with output {shape}"
-        )
-    if any(layer.name == HEAD for layer in extractor.layers):
-        raise InputError(
-            f'{name} must have no layer named "{HEAD}", got one; use swap_head to replace it'
-        )

@@ -7,14 +7,57 @@ Keras. The convention that holds it together: an *extractor* is a functional mod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
 import keras
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import check_count, check_seed, got, is_whole
-from rotnet_keras.heads import reinitialise
+from rotnet_keras._base.values import Count, Seed, check_count, got, is_whole
+from rotnet_keras.heads import with_random_weights
 
 
-def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
+def image_shape_of(name, image_shape, *, smallest=1):
+    """Return `(height, width, channels)`, or raise unless it is three numbers large enough."""
+    shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else (image_shape,)
+    whole = all(is_whole(size) and size > 0 for size in shape)
+    if len(shape) != 3 or not whole or min(shape[:2]) < smallest:
+        raise InputError(
+            f"{name} must be (height, width, channels), height and width at least {smallest}, "
+            f"got {got(image_shape)}"
+        )
+    return tuple(map(int, shape))
+
+
+def _widths(name, widths):
+    listed = tuple(widths) if isinstance(widths, (tuple, list)) else (widths,)
+    if not listed:
+        raise InputError(f"{name} must be one or more whole numbers of at least 1, got none")
+    return tuple(int(check_count(name, width)) for width in listed)
+
+
+def _number_of_blocks(name, value):
+    if not is_whole(value) or value not in (3, 4, 5):
+        raise InputError(f"{name} must be 3, 4 or 5, got {got(value)}")
+    return int(value)
+
+
+def _large_enough_for_widths(image_shape, widths):
+    image_shape_of("image_shape", image_shape, smallest=2 ** len(widths))
+
+
+ImageShape = Annotated[Sequence[int], image_shape_of]  # (height, width, channels)
+AtLeast4 = Annotated[Sequence[int], partial(image_shape_of, smallest=4)]
+AtLeast10 = Annotated[Sequence[int], partial(image_shape_of, smallest=10)]
+Widths = Annotated[Sequence[int], _widths]
+
+
+@public()
+def two_conv_extractor(
+    image_shape: AtLeast10, feature_dim: Count = 16, *, seed: Seed = 0
+) -> keras.Model:
     """Build the blog's small extractor: two convolutions, then a dense layer of features.
 
     The cut points are the layers `conv1`, `pool1`, `conv2`, `pool2` and `features`;
@@ -38,9 +81,6 @@ def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
         >>> extractor.output_shape, extractor.count_params()
         ((None, 16), 17616)
     """
-    check_image_shape(image_shape, smallest=10)
-    check_count("feature_dim", feature_dim)
-    check_seed(seed)
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
@@ -51,10 +91,13 @@ def two_conv_extractor(image_shape, feature_dim=16, *, seed=0):
     x = layers.Flatten(name="flatten")(x)
     # No activation: features cut off at zero transfer worse, and half of them die in pretraining.
     features = layers.Dense(feature_dim, name="features")(x)
-    return reinitialise(keras.Model(images, features, name="two_conv"), seed=seed)
+    return with_random_weights(keras.Model(images, features, name="two_conv"), seed=seed)
 
 
-def conv_blocks_extractor(image_shape, widths=(64, 128, 256), *, seed=0):
+@public(_large_enough_for_widths)
+def conv_blocks_extractor(
+    image_shape: ImageShape, widths: Widths = (32, 64, 128), *, seed: Seed = 0
+) -> keras.Model:
     """Build a plain convolutional extractor: a block for each width, then global averages.
 
     A block is a 3 x 3 convolution, 2 x 2 pooling, batch normalisation and ReLU. Its cut points are
@@ -76,13 +119,10 @@ def conv_blocks_extractor(image_shape, widths=(64, 128, 256), *, seed=0):
             blocks, `widths` are not one or more whole numbers of at least 1, or `seed` is none.
 
     Example:
-        >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(32, 64, 128))
+        >>> extractor = conv_blocks_extractor((28, 28, 1))
         >>> extractor.output_shape, extractor.count_params()
         ((None, 128), 93344)
     """
-    widths = _check_widths(widths)
-    check_image_shape(image_shape, smallest=2 ** len(widths))
-    check_seed(seed)
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
@@ -92,10 +132,17 @@ def conv_blocks_extractor(image_shape, widths=(64, 128, 256), *, seed=0):
         x = layers.MaxPooling2D(2, name=f"block{number}_pool")(x)
         x = _normalise(x, name=f"block{number}_norm", output=f"block{number}")
     features = layers.GlobalAveragePooling2D(name="features")(x)
-    return reinitialise(keras.Model(images, features, name="conv_blocks"), seed=seed)
+    return with_random_weights(keras.Model(images, features, name="conv_blocks"), seed=seed)
 
 
-def nin_extractor(image_shape, num_blocks=4, *, width=192, seed=0):
+@public()
+def nin_extractor(
+    image_shape: AtLeast4,
+    num_blocks: Annotated[int, _number_of_blocks] = 4,
+    *,
+    width: Count = 48,
+    seed: Seed = 0,
+) -> keras.Model:
     """Build the paper's Network-in-Network extractor with 3, 4 or 5 blocks.
 
     A block is a convolution (5 x 5 in the first two blocks, 3 x 3 after) followed by two of 1 x 1,
@@ -105,7 +152,7 @@ def nin_extractor(image_shape, num_blocks=4, *, width=192, seed=0):
     Args:
         image_shape: `(height, width, channels)`, height and width at least 4.
         num_blocks: 3, 4 or 5.
-        width: channels of a block, the paper's 192; the first block narrows to half of it.
+        width: channels of a block, 192 in the paper; the first block narrows to half of it.
         seed: of the initial weights.
 
     Returns:
@@ -123,11 +170,6 @@ def nin_extractor(image_shape, num_blocks=4, *, width=192, seed=0):
     Reference: section 4.1 of https://arxiv.org/abs/1803.07728; the layers are those of Lin, Chen
     and Yan, 2014, https://arxiv.org/abs/1312.4400
     """
-    if not is_whole(num_blocks) or num_blocks not in (3, 4, 5):
-        raise InputError(f"num_blocks must be 3, 4 or 5, got {got(num_blocks)}")
-    check_count("width", width)
-    check_image_shape(image_shape, smallest=4)
-    check_seed(seed)
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
@@ -144,16 +186,16 @@ def nin_extractor(image_shape, num_blocks=4, *, width=192, seed=0):
         if number in pools:
             x = pools[number](3, strides=2, padding="same", name=f"block{number}")(x)
     features = layers.GlobalAveragePooling2D(name="features")(x)
-    return reinitialise(keras.Model(images, features, name=f"nin{num_blocks}"), seed=seed)
+    return with_random_weights(keras.Model(images, features, name=f"nin{num_blocks}"), seed=seed)
 
 
 # What the study and the pretraining job know by name: `NETWORKS[name](image_shape, seed)`.
 NETWORKS = {
-    "conv_blocks": lambda shape, seed: conv_blocks_extractor(shape, (32, 64, 128), seed=seed),
-    "conv_blocks_wide": lambda shape, seed: conv_blocks_extractor(shape, seed=seed),
-    "nin3": lambda shape, seed: nin_extractor(shape, 3, width=48, seed=seed),
-    "nin4": lambda shape, seed: nin_extractor(shape, 4, width=48, seed=seed),
-    "nin5": lambda shape, seed: nin_extractor(shape, 5, width=48, seed=seed),
+    "conv_blocks": lambda shape, seed: conv_blocks_extractor(shape, seed=seed),
+    "conv_blocks_wide": lambda shape, seed: conv_blocks_extractor(shape, (64, 128, 256), seed=seed),
+    "nin3": lambda shape, seed: nin_extractor(shape, 3, seed=seed),
+    "nin4": lambda shape, seed: nin_extractor(shape, 4, seed=seed),
+    "nin5": lambda shape, seed: nin_extractor(shape, 5, seed=seed),
     "two_conv": lambda shape, seed: two_conv_extractor(shape, seed=seed),
 }
 
@@ -171,7 +213,7 @@ def _conv(x, channels, size, *, name):
         size,
         padding="same",
         use_bias=False,
-        kernel_initializer=keras.initializers.HeNormal(seed=0),  # `reinitialise` draws anew
+        kernel_initializer=keras.initializers.HeNormal(seed=0),  # `with_random_weights` draws anew
         name=name,
     )
     return layer(x)
@@ -180,24 +222,3 @@ def _conv(x, channels, size, *, name):
 def _normalise(x, *, name, output):
     x = keras.layers.BatchNormalization(name=name)(x)
     return keras.layers.ReLU(name=output)(x)
-
-
-def _check_widths(widths):
-    widths = tuple(widths) if isinstance(widths, (tuple, list)) else (widths,)
-    for width in widths:
-        check_count("widths", width)
-    if not widths:
-        raise InputError("widths must be one or more whole numbers of at least 1, got none")
-    return widths
-
-
-def check_image_shape(image_shape, *, smallest=1):
-    """Return `(height, width, channels)`, or raise unless it is three numbers large enough."""
-    shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else (image_shape,)
-    whole = all(is_whole(size) and size > 0 for size in shape)
-    if len(shape) != 3 or not whole or min(shape[:2]) < smallest:
-        raise InputError(
-            f"image_shape must be (height, width, channels), height and width at least {smallest}, "
-            f"got {got(image_shape)}"
-        )
-    return shape

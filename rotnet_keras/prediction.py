@@ -3,22 +3,55 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 import pandas as pd
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import load_model, replace_text, save_model
-from rotnet_keras._base.networks import check_classifier, check_functional
-from rotnet_keras._base.values import check_choice, check_count, check_list, check_path
+from rotnet_keras._base.networks import (
+    Classifier,
+    FunctionalClassifier,
+)
+from rotnet_keras._base.values import (
+    Count,
+    FilePath,
+    Names,
+    check_choice,
+    check_path,
+)
 from rotnet_keras.data.folders import list_pictures
-from rotnet_keras.data.pictures import FITS, check_pictures, check_reading, stream_pictures
+from rotnet_keras.data.pictures import FITS, Broken, Fit, check_pictures, stream_pictures
 from rotnet_keras.evaluation import extract_features
 
 
-def save_classifier(model, path, class_names, *, fit="crop"):
+def _a_name_an_output(class_names, model):
+    if len(class_names) != model.output_shape[-1]:
+        raise InputError(
+            f"class_names must be {model.output_shape[-1]}, one an output, got {len(class_names)}"
+        )
+
+
+def _keras_file(name, path):
+    path = pathlib.Path(check_path(name, path))
+    if path.suffix != ".keras":
+        raise InputError(f"{name} must end in .keras, got {str(path)!r}")
+    return path
+
+
+@public(_a_name_an_output)
+def save_classifier(
+    model: FunctionalClassifier,
+    path: Annotated[str | os.PathLike[str], _keras_file],
+    class_names: Names,
+    *,
+    fit: Fit = "crop",
+) -> None:
     """Write a classifier and, beside it, what its outputs mean: `classifier.json` for `.keras`.
 
     Args:
@@ -28,8 +61,8 @@ def save_classifier(model, path, class_names, *, fit="crop"):
         fit: how oblong pictures became squares in training, as in `read_pictures`.
 
     Raises:
-        ValueError: another ending, or not one name for each output.
-        OSError: the files cannot be written; what `load_classifier` still loads belongs together.
+        InputError: another ending, or not one name for each output.
+        FileError: the files cannot be written; what `load_classifier` still loads belongs together.
 
     Example:
         >>> import tempfile
@@ -39,21 +72,15 @@ def save_classifier(model, path, class_names, *, fit="crop"):
         >>> load_classifier(f"{folder}/classifier.keras")[1]
         {'class_names': ['cat', 'dog'], 'fit': 'crop'}
     """
-    check_functional(model)
-    check_classifier(model)
-    check_path("path", path)
-    names = [str(name) for name in _check_names(class_names, model)]
-    path = pathlib.Path(path)
-    if path.suffix != ".keras":
-        raise InputError(f"path must end in .keras, got {str(path)!r}")
-    check_choice("fit", fit, FITS)
+    path, names = pathlib.Path(path), [str(name) for name in class_names]
     # Old names beside a new model would be wrong ones; none beside it are refused.
     path.with_suffix(".json").unlink(missing_ok=True)
     save_model(model, path)
     replace_text(path.with_suffix(".json"), json.dumps({"class_names": names, "fit": fit}) + "\n")
 
 
-def load_classifier(path):
+@public()
+def load_classifier(path: FilePath) -> tuple[keras.Model, dict[str, Any]]:
     """Load what `save_classifier` wrote; code that a file may bring along is not run.
 
     Args:
@@ -63,9 +90,8 @@ def load_classifier(path):
         `(model, facts)`, the facts a dictionary of `class_names` and `fit`.
 
     Raises:
-        ValueError: files that are not there, damaged, or do not belong together.
+        InputError: files that are not there, damaged, or do not belong together.
     """
-    check_path("path", path)
     model, beside = load_model(path), pathlib.Path(path).with_suffix(".json")
     try:
         facts = json.loads(beside.read_text(encoding="utf-8"))
@@ -83,7 +109,16 @@ def load_classifier(path):
     return model, {"class_names": names, "fit": fit}
 
 
-def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", batch_size=256):
+@public(_a_name_an_output)
+def predict_pictures(
+    model: Classifier,
+    folder: FilePath,
+    class_names: Names,
+    *,
+    fit: Fit = "crop",
+    broken: Broken = "raise",
+    batch_size: Count = 256,
+) -> pd.DataFrame:
     """Classify the pictures of a folder.
 
     Args:
@@ -100,7 +135,7 @@ def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", 
 
     Raises:
         DatasetError: no pictures, or some that cannot be read.
-        ValueError: a model that does not take square images, or not one name for each output.
+        InputError: a model that does not take square images, or not one name for each output.
 
     Example:
         >>> import keras, tempfile
@@ -110,11 +145,7 @@ def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", 
         >>> predict_pictures(model, folder, ["cat", "dog"])["file"].tolist()
         ['one.png']
     """
-    check_count("batch_size", batch_size)
-    check_classifier(model)
     size, channels = _square_input(model)
-    check_reading(size, fit, channels, broken)
-    class_names = _check_names(class_names, model)
     files = check_pictures(list_pictures(folder), broken=broken)
     images = stream_pictures(files, image_size=size, fit=fit, channels=channels)
     batches = images.batch(batch_size).prefetch(1).as_numpy_iterator()
@@ -127,13 +158,6 @@ def predict_pictures(model, folder, class_names, *, fit="crop", broken="raise", 
             "probability": chances.max(axis=1),
         }
     )
-
-
-def _check_names(class_names, model):
-    names, outputs = check_list("class_names", class_names, "names"), model.output_shape[-1]
-    if len(names) != outputs:
-        raise InputError(f"class_names must be {outputs}, one an output, got {len(names)}")
-    return names
 
 
 def _square_input(model):

@@ -6,13 +6,25 @@ Rotations", ICLR 2018, section 3, https://arxiv.org/abs/1803.07728
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
 
 import tensorflow as tf
 
-from rotnet_keras._base.arrays import check_square, check_stream, check_upright, image_sides
+from rotnet_keras._base.arrays import (
+    UprightImages,
+    check_square,
+    image_sides,
+)
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import check_counts, check_function, check_seed, got, is_whole
+from rotnet_keras._base.values import (
+    BatchFunction,
+    Count,
+    Seed,
+    got,
+    is_whole,
+)
 from rotnet_keras.running.batches import augment_batch, drawn_indices, stream_batches
 
 NUM_ROTATIONS = 4
@@ -20,15 +32,55 @@ ROTATION_NAMES = ("0°", "90°", "180°", "270°")
 ROTATIONS = (0, 1, 2, 3)
 
 
-def rotate_batch(images, *, rotations=ROTATIONS):
+def check_rotations(rotations):
+    """Return rotations as a tuple, or raise unless they are two or more different quarter turns."""
+    turns = tuple(rotations) if isinstance(rotations, Iterable) else ()
+    whole = all(is_whole(turn) and turn in ROTATIONS for turn in turns)
+    if not whole or len(turns) < 2 or len({*turns}) < len(turns):
+        raise InputError(
+            f"rotations must be two or more different ones of {ROTATIONS}, got {got(rotations)}"
+        )
+    return turns
+
+
+def _tensor(name, values):
+    try:
+        return tf.convert_to_tensor(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be an array or a tensor, got {got(values)}") from error
+
+
+def _square_batch(name, images):
+    images = _tensor(name, images)
+    check_square(image_sides(images.shape), name)
+    return images
+
+
+def _one_turn_an_image(labels, images):
+    if not labels.dtype.is_integer or not images.shape[:1].is_compatible_with(labels.shape):
+        raise InputError(
+            f"labels must be whole numbers ({images.shape[0]},), one for each of the images, got "
+            f"{labels.dtype.name} of shape {labels.shape}"
+        )
+
+
+Rotations = Annotated[Sequence[int], lambda _, value: check_rotations(value)]
+SquareBatch = Annotated[Any, _square_batch]  # (B, S, S, C), an array or a tensor
+Turns = Annotated[Any, _tensor]  # (B,) whole numbers
+
+
+@public()
+def rotate_batch(
+    images: SquareBatch, *, rotations: Rotations = ROTATIONS
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Turn every image of a batch by 0, 90, 180 and 270 degrees, counter-clockwise.
 
     Right angles are made of transposes and reversals alone, so no pixel is interpolated and
     nothing in the image tells that it was turned. One operation moves the whole batch.
 
     Args:
-        images: `(B, S, S, C)` tensor or array of any dtype. Pixels are moved, not looked at:
-            NaN is, too, and a batch of none stays one.
+        images: `(B, S, S, C)` tensor or array of any dtype. Pixels are moved, not looked at, so
+            NaN may be among them; a batch without images gives one without images.
         rotations: the quarter turns wanted, two or more of 0, 1, 2 and 3.
 
     Returns:
@@ -37,7 +89,7 @@ def rotate_batch(images, *, rotations=ROTATIONS):
         is `np.rot90(image, rotations[k])`.
 
     Raises:
-        ValueError: `images` is no array, not of rank 4, not square, or of unknown height and
+        InputError: `images` is no array, not of rank 4, not square, or of unknown height and
             width, or `rotations` are not different quarter turns.
 
     Example:
@@ -47,7 +99,6 @@ def rotate_batch(images, *, rotations=ROTATIONS):
 
     Reference: section 3.1 of the paper, https://arxiv.org/abs/1803.07728
     """
-    images = _square_batch(images)
     transposed = tf.transpose(images, [0, 2, 1, 3])
     turned = [
         images,
@@ -55,12 +106,13 @@ def rotate_batch(images, *, rotations=ROTATIONS):
         tf.reverse(images, [1, 2]),
         tf.reverse(transposed, [2]),
     ]
-    turned = [turned[turns] for turns in check_rotations(rotations)]
+    turned = [turned[turns] for turns in rotations]
     labels = tf.repeat(tf.range(len(turned), dtype=tf.int32), tf.shape(images)[0])
     return tf.concat(turned, axis=0), labels  # (4B, S, S, C), (4B,)
 
 
-def rotate_each(images, labels):
+@public(_one_turn_an_image)
+def rotate_each(images: SquareBatch, labels: Turns) -> tf.Tensor:
     """Turn image `i` of a batch by `labels[i]` times 90 degrees, counter-clockwise.
 
     Args:
@@ -71,7 +123,7 @@ def rotate_each(images, labels):
         `(B, S, S, C)` tensor; row `i` is `np.rot90(images[i], labels[i])`.
 
     Raises:
-        ValueError: images that `rotate_batch` does not take, or `labels` that are not a whole
+        InputError: images that `rotate_batch` does not take, or `labels` that are not a whole
             number for each.
 
     Example:
@@ -79,8 +131,6 @@ def rotate_each(images, labels):
         >>> rotate_each(image, [1])[0, :, :, 0].numpy().tolist()
         [[2, 4], [1, 3]]
     """
-    images = _square_batch(images)
-    labels = _turns(labels, images)
     labels = tf.reshape(tf.cast(labels, tf.int32) % NUM_ROTATIONS, [-1, 1, 1, 1])
     # A quarter turn is a transpose and an upside-down reversal; the other turns follow from it.
     images = tf.where(labels % 2 == 1, tf.transpose(images, [0, 2, 1, 3]), images)
@@ -88,17 +138,18 @@ def rotate_each(images, labels):
     return tf.where(labels >= 2, tf.reverse(images, [2]), images)
 
 
+@public()
 def rotation_dataset(
-    images,
+    images: UprightImages,
     *,
-    batch_size=64,
-    all_rotations=True,
-    rotations=ROTATIONS,
-    shuffle=True,
-    shuffle_buffer=10_000,
-    augment=None,
-    seed=0,
-):
+    batch_size: Count = 64,
+    all_rotations: bool = True,
+    rotations: Rotations = ROTATIONS,
+    shuffle: bool = True,
+    shuffle_buffer: Count = 10_000,
+    augment: BatchFunction | None = None,
+    seed: Seed = 0,
+) -> tf.data.Dataset:
     """Make the batches of the pretext task from images without labels.
 
     Args:
@@ -120,9 +171,9 @@ def rotation_dataset(
         keep their dtype and their static height, width and channels.
 
     Raises:
-        ValueError: images that are not square, have no fixed size, are not finite, are none, or
+        InputError: images that are not square, have no fixed size, are not finite, are none, or
             come with labels; a `batch_size` or `shuffle_buffer` below 1; `rotations` that are not
-            quarter turns; an `augment` that is no function or a `seed` that is none.
+            quarter turns; an `augment` that cannot be called, or a `seed` out of its range.
 
     Example:
         >>> images = np.zeros((100, 28, 28, 1), "uint8")
@@ -132,11 +183,6 @@ def rotation_dataset(
 
     Reference: section 4.1 of the paper, implementation details, on the four copies in one batch.
     """
-    images = check_upright(images)
-    check_counts(batch_size=batch_size, shuffle_buffer=shuffle_buffer)
-    rotations = check_rotations(rotations)
-    check_function("augment", augment)
-    check_seed(seed)
     dataset = _batches(images, batch_size, shuffle_buffer if shuffle else None, seed)
     if augment is not None:
         # One batch at a time: parallel calls would draw from the augmentation's seed in any order.
@@ -190,17 +236,14 @@ def numbered_rotation_batches(
 
     Returns:
         `tf.data.Dataset` as of `rotation_dataset`, of static batch size.
-
-    Raises:
-        ValueError: as `rotation_dataset`.
     """
     host, hosts = share
     rows = batch_size // hosts
     numbers = tf.data.Dataset.range(start, stop)
     if isinstance(images, tf.data.Dataset):
-        batches = stream_batches(check_stream(images), rows, start, stop, seed)
+        batches = stream_batches(images, rows, start, stop, seed)
     else:
-        tensor = tf.convert_to_tensor(check_upright(images))
+        tensor = tf.convert_to_tensor(images)
         batches = numbers.map(
             lambda number: tf.gather(
                 tensor, drawn_indices(number * batch_size + host * rows, rows, len(images), seed)
@@ -246,37 +289,3 @@ def _batches(images, batch_size, shuffle_buffer, seed):
         indices = indices.shuffle(len(images), seed=seed)
     batches = indices.batch(batch_size)
     return batches.map(lambda i: tf.gather(images, i), num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def check_rotations(rotations):
-    """Return rotations as a tuple, or raise unless they are two or more different quarter turns."""
-    turns = tuple(rotations) if isinstance(rotations, Iterable) else ()
-    whole = all(is_whole(turn) and turn in ROTATIONS for turn in turns)
-    if not whole or len(turns) < 2 or len({*turns}) < len(turns):
-        raise InputError(
-            f"rotations must be two or more different ones of {ROTATIONS}, got {got(rotations)}"
-        )
-    return turns
-
-
-def _square_batch(images):
-    images = _tensor("images", images)
-    check_square(image_sides(images.shape), "images")
-    return images
-
-
-def _turns(labels, images):
-    labels = _tensor("labels", labels)
-    if not labels.dtype.is_integer or not images.shape[:1].is_compatible_with(labels.shape):
-        raise InputError(
-            f"labels must be whole numbers ({images.shape[0]},), one for each of the images, got "
-            f"{labels.dtype.name} of shape {labels.shape}"
-        )
-    return labels
-
-
-def _tensor(name, values):
-    try:
-        return tf.convert_to_tensor(values)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be an array or a tensor, got {got(values)}") from error

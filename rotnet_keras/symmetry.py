@@ -2,28 +2,100 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import pandas as pd
 from scipy import special
 
 from rotnet_keras._base.arrays import (
+    Images,
+    Labels,
     check_array,
     check_finite,
-    check_fits,
-    check_images,
-    check_labels,
     count_classes,
+    images_are_square,
+    one_label_an_image,
 )
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.networks import check_model
-from rotnet_keras._base.values import check_count, check_counts_or_none, check_list
+from rotnet_keras._base.networks import (
+    AnyModel,
+    model_takes_images,
+    model_tells_rotations,
+)
+from rotnet_keras._base.values import Count, Names
 from rotnet_keras.evaluation import extract_features
-from rotnet_keras.rotation import ROTATIONS, check_rotations
+from rotnet_keras.rotation import ROTATIONS, Rotations
 
 
+def _probabilities(name, value):
+    probabilities = check_array(name, value)
+    check_finite(name, probabilities)
+    return probabilities
+
+
+def _each_turn_is_told(probabilities, rotations):
+    size = len(rotations)
+    if probabilities.ndim != 3 or probabilities.shape[1:] != (size, size) or not len(probabilities):
+        raise InputError(
+            f"probabilities must be (N, {size}, {size}) for {size} rotations, N at least 1, got "
+            f"shape {probabilities.shape}"
+        )
+    lowest, sums = probabilities.min(), probabilities.sum(axis=2, dtype="float64")
+    if lowest < 0 or np.abs(sums - 1).max() > 0.01:  # float16 and rounded tables are let through
+        raise InputError(
+            "probabilities must be at least 0 and sum to 1 over the last axis, got "
+            f"{lowest} at least and sums of {sums.min():g} to {sums.max():g}"
+        )
+
+
+def _rotation_counts(name, value):
+    counts = check_array(name, value)
+    if not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():
+        raise InputError(f"{name} must be whole numbers of at least 0, got {counts.dtype}")
+    return counts
+
+
+def counts_fit(counts, class_names, rotations):
+    """A relation: a table of R x R counts for each class that has a name."""
+    size = len(rotations)
+    if counts.ndim != 3 or counts.shape[1:] != (size, size):
+        raise InputError(
+            f"counts must be (K, {size}, {size}) for {size} rotations, got shape {counts.shape}"
+        )
+    if len(counts) != len(class_names):
+        raise InputError(
+            f"class_names must be {len(counts)} names, one for each class of counts, got "
+            f"{len(class_names)}"
+        )
+
+
+def _labels_below(labels, num_classes):
+    num_classes = count_classes(labels) if num_classes is None else num_classes
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise InputError(
+            f"labels must lie in 0..{num_classes - 1} for num_classes={num_classes}, "
+            f"got {labels.min()}..{labels.max()}"
+        )
+
+
+Probabilities = Annotated[np.ndarray, _probabilities]  # (N, R, R), 0..1
+RotationCounts = Annotated[np.ndarray, _rotation_counts]  # (K, R, R)
+
+
+@public(
+    one_label_an_image, images_are_square, model_takes_images, model_tells_rotations, _labels_below
+)
 def rotation_confusion(
-    model, images, labels, *, num_classes=None, rotations=ROTATIONS, batch_size=250
-):
+    model: AnyModel,
+    images: Images,
+    labels: Labels,
+    *,
+    num_classes: Count | None = None,
+    rotations: Rotations = ROTATIONS,
+    batch_size: Count = 250,
+) -> np.ndarray:
     """Count, class by class, how often images turned one way are taken for turned another way.
 
     Args:
@@ -36,11 +108,11 @@ def rotation_confusion(
 
     Returns:
         integer array `(K, R, R)`: class, true rotation, predicted rotation. Each row of a class
-        sums to the number of its images. `rotation_errors` makes a table of it and
+        sums to the number of its images. `rotation_report` makes a table of it and
         `plot_rotation_confusion` a picture.
 
     Raises:
-        ValueError: images that are not square, labels that do not fit them or `num_classes`,
+        InputError: images that are not square, labels that do not fit them or `num_classes`,
             `rotations` that are not quarter turns, or a model with another number of outputs.
 
     Example:
@@ -49,22 +121,17 @@ def rotation_confusion(
         >>> rotation_confusion(model, images, labels).sum(axis=2).tolist()
         [[3, 3, 3, 3], [2, 2, 2, 2]]
     """
-    images, rotations = _check_turned(model, images, rotations, batch_size)
-    labels = check_labels(labels, len(images))
     num_classes = count_classes(labels) if num_classes is None else num_classes
-    check_count("num_classes", num_classes)
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise InputError(
-            f"labels must lie in 0..{num_classes - 1} for num_classes={num_classes}, "
-            f"got {labels.min()}..{labels.max()}"
-        )
     counts = np.zeros((num_classes, len(rotations), len(rotations)), int)
     for row, logits in enumerate(_logits_turned(model, images, rotations, batch_size)):
         np.add.at(counts, (labels, row, logits.argmax(axis=1)), 1)
     return counts
 
 
-def predict_rotations(model, images, *, rotations=ROTATIONS, batch_size=250):
+@public(images_are_square, model_takes_images, model_tells_rotations)
+def predict_rotations(
+    model: AnyModel, images: Images, *, rotations: Rotations = ROTATIONS, batch_size: Count = 250
+) -> np.ndarray:
     """Say how probable a rotation model finds each rotation, for every image in all of them.
 
     Args:
@@ -78,7 +145,7 @@ def predict_rotations(model, images, *, rotations=ROTATIONS, batch_size=250):
         each rotation. The last axis sums to 1. `rotation_mistakes` lists the worst of it.
 
     Raises:
-        ValueError: images that are not square, `rotations` that are not quarter turns, or a model
+        InputError: images that are not square, `rotations` that are not quarter turns, or a model
             with another number of outputs.
 
     Example:
@@ -86,12 +153,14 @@ def predict_rotations(model, images, *, rotations=ROTATIONS, batch_size=250):
         >>> predict_rotations(model, np.zeros((5, 28, 28, 1), "uint8"))[0, 0].tolist()
         [0.25, 0.25, 0.25, 0.25]
     """
-    images, rotations = _check_turned(model, images, rotations, batch_size)
     turned = _logits_turned(model, images, rotations, batch_size)
     return np.stack([special.softmax(logits, axis=1) for logits in turned], axis=1)
 
 
-def rotation_mistakes(probabilities, *, count=None, rotations=ROTATIONS):
+@public(_each_turn_is_told)
+def rotation_mistakes(
+    probabilities: Probabilities, *, count: Count | None = None, rotations: Rotations = ROTATIONS
+) -> pd.DataFrame:
     """List the turned images whose rotation a model got wrong, worst first.
 
     The worse a mistake, the less probable the model found the true rotation, which is what the
@@ -110,7 +179,7 @@ def rotation_mistakes(probabilities, *, count=None, rotations=ROTATIONS):
         `plot_rotation_mistakes` shows them.
 
     Raises:
-        ValueError: `probabilities` that are not `(N, R, R)`, N at least 1, or do not sum to 1,
+        InputError: `probabilities` that are not `(N, R, R)`, N at least 1, or do not sum to 1,
             `rotations` that are not quarter turns, or a `count` below 1.
 
     Example:
@@ -120,8 +189,6 @@ def rotation_mistakes(probabilities, *, count=None, rotations=ROTATIONS):
         0      1          0        180             0.125              0.875
         1      1        180          0             0.500              0.500
     """
-    probabilities, rotations = _check_probabilities(probabilities, rotations)
-    check_counts_or_none(count=count)
     taken = probabilities.argmax(axis=2)
     image, true = np.nonzero(taken != np.arange(len(rotations)))
     taken = taken[image, true]
@@ -137,14 +204,17 @@ def rotation_mistakes(probabilities, *, count=None, rotations=ROTATIONS):
     return table.head(count) if count else table
 
 
-def rotation_errors(counts, class_names, *, rotations=ROTATIONS):
+@public(counts_fit)
+def rotation_report(
+    counts: RotationCounts, class_names: Names, *, rotations: Rotations = ROTATIONS
+) -> pd.DataFrame:
     """Tabulate how well the rotation is told for each class: is the pretext task good for my data?
 
     A class that looks the same upside down cannot be told from its half turn: its
     `half_turn_error` nears 0.5, and there the task teaches noise. Near 0, the network tells the two
     apart, if not by what: where an object lies in its frame can give the turn away, as notebook
     05 shows. For one answer over all classes, give their sum,
-    `rotation_errors(counts.sum(axis=0, keepdims=True), ["all"])`.
+    `rotation_report(counts.sum(axis=0, keepdims=True), ["all"])`.
 
     Args:
         counts: `(K, R, R)` whole numbers, as `rotation_confusion` returns them.
@@ -159,16 +229,15 @@ def rotation_errors(counts, class_names, *, rotations=ROTATIONS):
         `rotations` lacks one of its two.
 
     Raises:
-        ValueError: `counts` of another shape or kind, or not one class name for each class.
+        InputError: `counts` of another shape or kind, or not one class name for each class.
 
     Example:
         >>> counts = np.array([[[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]]])
-        >>> rotation_errors(counts, ["eight"])
+        >>> rotation_report(counts, ["eight"])
                images  accuracy  half_turn_error  quarter_turn_error
         class
         eight      10     0.825              0.3                0.05
     """
-    counts, class_names, rotations = _check_rotation_counts(counts, class_names, rotations)
     rows = counts.sum(axis=2)
     right = counts.trace(axis1=1, axis2=2)
 
@@ -187,21 +256,7 @@ def rotation_errors(counts, class_names, *, rotations=ROTATIONS):
     return pd.DataFrame(table, index=pd.Index([str(name) for name in class_names], name="class"))
 
 
-def _check_turned(model, images, rotations, batch_size):
-    """Return images and rotations, or raise unless the model tells images turned by them apart."""
-    check_model(model)
-    check_count("batch_size", batch_size)
-    images, rotations = check_images(images), check_rotations(rotations)
-    if images.shape[1] != images.shape[2]:
-        raise InputError(f"images must be square, (N, S, S, C), got shape {images.shape}")
-    check_fits(images.shape[1:], model)
-    outputs = getattr(model, "output_shape", None)  # a subclass of Model does not say
-    if outputs != (None, len(rotations)):
-        raise InputError(
-            f"model must give a logit for each of the {len(rotations)} rotations, "
-            f"got outputs of shape {outputs}"
-        )
-    return images, rotations
+rotation_errors = rotation_report  # its name in version 0.1
 
 
 def _logits_turned(model, images, rotations, batch_size):
@@ -209,45 +264,6 @@ def _logits_turned(model, images, rotations, batch_size):
     for turns in rotations:
         turned = np.rot90(images, turns, axes=(1, 2))  # a view: nothing is copied
         yield extract_features(model, turned, batch_size=batch_size).astype("float32")
-
-
-def _check_probabilities(probabilities, rotations):
-    """Return probabilities as an array and rotations listed, or raise where they do not fit."""
-    probabilities = check_array("probabilities", probabilities)
-    rotations = check_rotations(rotations)
-    size = len(rotations)
-    if probabilities.ndim != 3 or probabilities.shape[1:] != (size, size) or not len(probabilities):
-        raise InputError(
-            f"probabilities must be (N, {size}, {size}) for {size} rotations, N at least 1, got "
-            f"shape {probabilities.shape}"
-        )
-    check_finite("probabilities", probabilities)
-    lowest, sums = probabilities.min(), probabilities.sum(axis=2, dtype="float64")
-    if lowest < 0 or np.abs(sums - 1).max() > 0.01:  # float16 and rounded tables are let through
-        raise InputError(
-            "probabilities must be at least 0 and sum to 1 over the last axis, got "
-            f"{lowest} at least and sums of {sums.min():g} to {sums.max():g}"
-        )
-    return probabilities, rotations
-
-
-def _check_rotation_counts(counts, class_names, rotations):
-    """Return counts as an array, names and rotations listed, or raise where they do not fit."""
-    counts, rotations = check_array("counts", counts), check_rotations(rotations)
-    class_names = check_list("class_names", class_names, "names, one for each class")
-    shape = (len(class_names), len(rotations), len(rotations))
-    if counts.ndim != 3 or counts.shape[1:] != shape[1:]:
-        raise InputError(
-            f"counts must be (K, {shape[1]}, {shape[2]}) for {shape[1]} rotations, got shape "
-            f"{counts.shape}"
-        )
-    if not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():
-        raise InputError(f"counts must be whole numbers of at least 0, got {counts.dtype}")
-    if len(counts) != shape[0]:
-        raise InputError(
-            f"class_names must be {len(counts)} names, one for each class of counts, got {shape[0]}"
-        )
-    return counts, class_names, rotations
 
 
 def _shares(parts, wholes):

@@ -8,24 +8,40 @@ Layers of your own that are random in training, such as Dropout, need a seed of 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import keras
+import numpy as np
 import tensorflow as tf
 
-from rotnet_keras._base.arrays import check_array, check_fits, check_stream, check_upright
+from rotnet_keras._base.arrays import (
+    UprightImages,
+    check_array,
+    check_fits,
+    check_stream,
+    check_upright,
+)
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.networks import check_callbacks
+from rotnet_keras._base.networks import Callbacks
 from rotnet_keras._base.values import (
-    check_choice,
-    check_counts,
-    check_function,
-    check_positive,
-    check_seed,
+    BatchFunction,
+    CheckpointPath,
+    Count,
+    Positive,
+    Seed,
 )
 from rotnet_keras.data.augmentation import gentle_augmentation
-from rotnet_keras.heads import PRECISIONS, attach_head, cast_model, check_extractor, unfreeze
+from rotnet_keras.heads import (
+    Extractor,
+    Precision,
+    attach_head,
+    cast_model,
+    unfreeze,
+)
 from rotnet_keras.rotation import (
     ROTATIONS,
-    check_rotations,
+    Rotations,
     numbered_rotation_batches,
     rotation_dataset,
 )
@@ -41,23 +57,40 @@ from rotnet_keras.running.fitting import (
 from rotnet_keras.running.hosts import from_every_host, host_share
 
 
+def _counted(name, images):
+    """Images to be turned, of a number that is known, or raise."""
+    number_of_images(name, images)
+    return check_upright(images, name)
+
+
+def _images_fit_extractor(extractor, images, validation_images):
+    for name, some in {"images": images, "validation_images": validation_images}.items():
+        if some is not None:
+            streamed = isinstance(some, tf.data.Dataset)
+            check_fits(some.element_spec.shape if streamed else some.shape[1:], extractor, name)
+
+
+PretextImages = Annotated[np.ndarray | tf.data.Dataset, _counted]
+
+
+@public(_images_fit_extractor)
 def pretrain(
-    extractor,
-    images,
+    extractor: Extractor,
+    images: PretextImages,
     *,
-    validation_images=None,
-    epochs=10,
-    batch_size=64,
-    learning_rate=3e-3,
-    all_rotations=True,
-    rotations=ROTATIONS,
-    augment=None,
-    precision="float32",
-    checkpoint=None,
-    seed=0,
-    callbacks=(),
-    verbose="auto",
-):
+    validation_images: UprightImages | None = None,
+    epochs: Count = 10,
+    batch_size: Count = 64,
+    learning_rate: Positive = 3e-3,
+    all_rotations: bool = True,
+    rotations: Rotations = ROTATIONS,
+    augment: BatchFunction | None = None,
+    precision: Precision = "float32",
+    checkpoint: CheckpointPath | None = None,
+    seed: Seed = 0,
+    callbacks: Callbacks = (),
+    verbose: str | int = "auto",
+) -> tuple[keras.Model, keras.callbacks.History]:
     """Teach a copy of an extractor to tell by how much an image was turned; no labels needed.
 
     Adam, with a learning rate that falls to zero along a half cosine over the run. All batches are
@@ -98,9 +131,9 @@ def pretrain(
         `remove_head(model)` is the pretrained extractor.
 
     Raises:
-        ValueError: a setting out of its range, images that `rotation_dataset` or the extractor
+        InputError: a setting out of its range, images that `rotation_dataset` or the extractor
             does not take, or a `checkpoint` that is of another run or cannot be read.
-        OSError: the checkpoint cannot be written.
+        FileError: the checkpoint cannot be written.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 1), "uint8")
@@ -111,34 +144,20 @@ def pretrain(
 
     Reference: section 3 of https://arxiv.org/abs/1803.07728
     """
-    check_extractor(extractor)
-    check_counts(epochs=epochs, batch_size=batch_size)
-    check_positive(learning_rate=learning_rate)
-    check_choice("precision", precision, PRECISIONS)
-    check_function("augment", augment)
-    check_seed(seed)
-    callbacks = check_callbacks(callbacks)
-    rotations = check_rotations(rotations)
     num_images = count_images(images)
-    images = _check_turnable(images, extractor)
-    if validation_images is not None:
-        validation_images = _check_turnable(validation_images, extractor, "validation_images")
     batch_size = min(batch_size, num_images)
     check_share(batch_size, len(rotations) if all_rotations else 1)
     steps = -(-num_images // batch_size)
-    extractor = extractor if precision == "float32" else cast_model(extractor, precision)
-    model = unfreeze(attach_head(extractor, len(rotations), seed=seed))
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs * steps)
-    compile_classifier(model, keras.optimizers.Adam(schedule))
+    model = _rotation_model(
+        extractor, len(rotations), epochs * steps, learning_rate, precision, seed
+    )
     task = {"all_rotations": all_rotations, "rotations": rotations, "seed": seed}
-    settings = {"epochs": epochs, "num_images": num_images, "batch_size": batch_size, **task}
-    settings |= {"learning_rate": learning_rate, "network": fingerprint(model)}
-    settings |= {
-        "images": describe_images(images),
-        "initial_weights": checksum(*model.get_weights()),
-    }
-    checkpoint = None if checkpoint is None else Checkpoint(checkpoint, settings, callbacks)
-    done = checkpoint.first_epoch(epochs) if checkpoint else 0
+    done = 0
+    if checkpoint is not None:
+        settings = {"epochs": epochs, "learning_rate": learning_rate} | task
+        settings |= {"batch_size": batch_size, "num_images": num_images}
+        checkpoint = Checkpoint(checkpoint, settings | _fingerprints(model, images), callbacks)
+        done = checkpoint.first_epoch(epochs)
     dataset = numbered_rotation_batches(
         images,
         batch_size=batch_size,
@@ -148,13 +167,10 @@ def pretrain(
         augment=augment,
         **task,
     )
-    held_out = None
-    if validation_images is not None:
-        held_out = _held_out(validation_images, batch_size, rotations)
     history = fit(
         model,
         dataset,
-        held_out,
+        None if validation_images is None else _held_out(validation_images, batch_size, rotations),
         checkpoint,
         callbacks,
         steps_per_epoch=steps,
@@ -165,6 +181,24 @@ def pretrain(
     return (model if precision == "float32" else cast_model(model, "float32")), history
 
 
+def _rotation_model(extractor, num_rotations, updates, learning_rate, precision, seed):
+    """The network to train, with a rate that falls to zero along a half cosine."""
+    extractor = extractor if precision == "float32" else cast_model(extractor, precision)
+    model = unfreeze(attach_head(extractor, num_rotations, seed=seed))
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=updates)
+    compile_classifier(model, keras.optimizers.Adam(schedule))
+    return model
+
+
+def _fingerprints(model, images):
+    """What must be the same for a run to go on, beside its settings."""
+    return {
+        "network": fingerprint(model),
+        "images": describe_images(images),
+        "initial_weights": checksum(*model.get_weights()),
+    }
+
+
 def _held_out(images, batch_size, rotations):
     """Validation batches of one size, and before or after them the smaller one that is left.
 
@@ -172,7 +206,7 @@ def _held_out(images, batch_size, rotations):
     among devices must come first, so that all are computed whole.
     """
     settings = {"rotations": rotations, "shuffle": False}
-    number = _num_images(images)
+    number = number_of_images("images", images)
     if len(set(from_every_host(number))) > 1:
         raise InputError(f"validation_images must be the same on all hosts, here they are {number}")
     odd = number % batch_size
@@ -194,11 +228,11 @@ def _rows(images, start, stop):
 
 def count_images(images):
     """Number of images to pretrain on; of a stream, each host has a part of its own."""
-    number = _num_images(images)
+    number = number_of_images("images", images)
     return sum(from_every_host(number)) if isinstance(images, tf.data.Dataset) else number
 
 
-def _num_images(images):
+def number_of_images(name, images):
     streamed = isinstance(images, tf.data.Dataset)
     if streamed and int(images.cardinality()):
         check_stream(images)
@@ -209,13 +243,6 @@ def _num_images(images):
             "without a length, state it with tf.data.experimental.assert_cardinality"
         )
     return number
-
-
-def _check_turnable(images, extractor, name="images"):
-    images = check_upright(images, name)
-    streamed = isinstance(images, tf.data.Dataset)
-    check_fits(images.element_spec.shape if streamed else images.shape[1:], extractor, name)
-    return images
 
 
 def pretrain_for_transfer(extractor, images, *, epochs, seed=0, **settings):

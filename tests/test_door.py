@@ -71,7 +71,7 @@ def test_an_error_names_function_and_argument(arguments, said):
 
 
 def test_an_error_from_inside_names_the_function_that_was_called():
-    with pytest.raises(InputError, match="^nested: value must be another, got 4$"):
+    with pytest.raises(InputError, match=r"^nested: value must be another, got 4$"):
         nested(4)
 
 

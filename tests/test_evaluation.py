@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pandas as pd
@@ -6,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotnet_keras import (
+    InputError,
     accuracy,
     confusion,
     extract_features,
@@ -73,8 +76,20 @@ def test_labels_that_do_not_fit(corners):
 )
 def test_rotation_accuracy_over_chosen_rotations(corners, image, rotations, expected):
     # Turned by 0, 90 and 180 degrees, image 0 is taken for 0, 2, 3 and image 1 for 1, 0, 2.
-    chosen = corners[image : image + 1]
-    assert rotation_accuracy(brightest_quarter(), chosen, rotations=rotations) == expected
+    chosen, whole = corners[image : image + 1], brightest_quarter()
+    model = keras.Model(whole.input, whole.output[:, : len(rotations)])
+    assert rotation_accuracy(model, chosen, rotations=rotations) == expected
+
+
+@pytest.mark.parametrize("rotations", [(0, 2), (0, 1, 2)])
+def test_rotation_accuracy_of_a_model_of_other_outputs(corners, rotations):
+    """It is refused like by `rotation_confusion`, and not answered by a number near chance."""
+    for measure in (
+        rotation_accuracy,
+        functools.partial(rotation_confusion, labels=np.zeros(5, int)),
+    ):
+        with pytest.raises(InputError, match=f"a logit for each of the {len(rotations)} rotations"):
+            measure(brightest_quarter(), corners, rotations=rotations)
 
 
 def test_rotation_accuracy_over_no_rotations(corners):

@@ -20,13 +20,11 @@ from rotnet_keras import (
     run_experiment,
     save_report,
     summarise,
-    two_conv_extractor,
 )
 from rotnet_keras.jobs import blog as jobs_blog
 from rotnet_keras.jobs import experiment
 from rotnet_keras.jobs import pictures as jobs_pictures
 from rotnet_keras.jobs import results as jobs_results
-from rotnet_keras.jobs import settings as jobs_settings
 
 ARMS = ("scratch", "frozen", "fine_tuned")
 NASTY = "<img src=x onerror=alert(1)>"
@@ -253,20 +251,6 @@ def test_a_run_for_tensorboard_has_every_curve_and_the_test_images(explored):
     assert np.mean(told == true) in {*results["arms"]["fine_tuned"].values()}
 
 
-@pytest.mark.parametrize(
-    ("asked", "in_memory", "name", "told"),
-    [
-        (None, [], "fashion_mnist", True),
-        ("garments", ["backbone"], "garments", True),
-        ("fashion_mnist", ["dataset"], "fashion_mnist", False),
-        ("./fashion_mnist", [], "fashion_mnist", False),
-        ("mnist", [], "mnist", False),
-    ],
-)
-def test_whose_data_is_the_blogs(asked, in_memory, name, told):
-    assert jobs_results.is_blogs_data(asked, in_memory, name) is told
-
-
 def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
     """Three test images cannot be mapped; NumPy's numbers and stray bytes are written, too."""
     images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -288,47 +272,12 @@ def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
         run_experiment(splits, image_size=9, output=tmp_path)
 
 
-def test_a_finished_run_with_an_explorer_more_is_not_repeated(tmp_path):
-    path, asked = tmp_path / "results.json", {"seed": 0}
-    path.write_text(json.dumps({"asked": asked | {"explorer": True}}))
-    assert jobs_settings.finished_results(path, asked)
-    assert jobs_settings.finished_results(path, asked | {"explorer": True})
-    path.write_text(json.dumps({"asked": asked}))
-    assert jobs_settings.finished_results(path, asked)
-    assert jobs_settings.finished_results(path, asked | {"explorer": True}) is None
-    assert jobs_settings.finished_results(path, {"seed": 1}) is None
-
-
 def test_a_folder_of_the_users_is_not_taken_for_ours(tmp_path):
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match=r"output must not hold .*unfinished, a folder with"):
         run_experiment("garments", output=tmp_path)
     assert (tmp_path / "unfinished" / "thesis.txt").exists()
-
-
-def test_given_arms_start_from_the_given_weights(images):
-    splits = make_splits(np.tile(images, (6, 1, 1, 1)), np.arange(48) % 2, num_labels=8)
-    given, pretrained = (two_conv_extractor((12, 12, 1), 5, seed=seed) for seed in (1, 2))
-    runs = jobs_blog.run_arms(pretrained, splits, given=given, quick=True, verbose=0)
-    for arm, start in {"given_frozen": given, "frozen": pretrained}.items():
-        model = runs[arm, "short"]["model"]
-        np.testing.assert_array_equal(
-            model.get_layer("conv1").kernel, start.get_layer("conv1").kernel
-        )
-
-
-def test_classifier_is_the_fine_tuned_one_that_validates_best():
-    runs = {
-        ("fine_tuned", "short"): {
-            "model": "short",
-            "validation_accuracy": 0.8,
-            "test_accuracy": 0.7,
-        },
-        ("fine_tuned", "long"): {"model": "long", "validation_accuracy": 0.7, "test_accuracy": 0.9},
-        ("scratch", "long"): {"model": "scratch", "validation_accuracy": 0.9, "test_accuracy": 0.9},
-    }
-    assert jobs_blog.best_fine_tuned(runs) == "short"
 
 
 def test_only_the_default_data_set_may_fall_back(monkeypatch, tmp_path):
@@ -343,42 +292,6 @@ def test_only_the_default_data_set_may_fall_back(monkeypatch, tmp_path):
         with pytest.raises(DatasetError):
             run_experiment(dataset, output=tmp_path)
     assert asked == [("fashion_mnist", True), ("fashion_mnist", False)]
-
-
-def run(rotation, value):
-    return {
-        "rotation_accuracy": rotation,
-        "arms": {arm: {"short": value, "long": 0.8} for arm in ARMS},
-    }
-
-
-def test_summary_of_several_runs():
-    table = summarise([run(0.96, 0.5), run(0.98, 0.6), run(0.97, 0.7)])
-    assert table.loc["rotation", "mean"] == pytest.approx(97)
-    assert table.loc["scratch, short", "mean"] == pytest.approx(60)
-    # Standard deviation 0.1, three runs, Student's t of 4.303 for two degrees of freedom.
-    assert table.loc["scratch, short", "ci95"] == pytest.approx(
-        100 * 4.3027 * 0.1 / 3**0.5, rel=1e-4
-    )
-    assert table.loc["frozen, long", "ci95"] == pytest.approx(0, abs=1e-9)
-    assert table["blog"].tolist() == pytest.approx([97, 40, 60, 75, 15, 40, 60, 75, 15])
-    assert set(table["runs"]) == {3}
-
-
-def test_gain_is_paired_by_run():
-    runs = [run(0.97, 0.5), run(0.97, 0.9)]
-    for one in runs:
-        one["arms"]["fine_tuned"] = {"short": one["arms"]["scratch"]["short"] + 0.05, "long": 0.82}
-    table = summarise(runs)
-    assert table.loc["gain, short", "mean"] == pytest.approx(5)
-    assert table.loc["gain, short", "ci95"] == pytest.approx(0, abs=1e-9)
-    assert table.loc["gain, long", "mean"] == pytest.approx(2)
-
-
-def test_summary_of_one_run_has_no_interval_and_of_none_is_an_error():
-    assert summarise([run(0.97, 0.5)])["ci95"].isna().all()
-    with pytest.raises(ValueError, match="results must hold at least one run"):
-        summarise([])
 
 
 OPTIONS = {"num_labels": 200, "quick": True, "verbose": 0}
@@ -407,9 +320,13 @@ def test_a_stopped_run_goes_on_and_ends_like_an_unbroken_one(quick_training, mon
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    for owner, name in ((jobs_blog.ARMS, "fine_tuned"), (vars(experiment), "plot_confusion")):
+    stopping = jobs_blog.ARMS["fine_tuned"]._replace(fit=stop)
+    for owner, name, value in (
+        (jobs_blog.ARMS, "fine_tuned", stopping),
+        (vars(jobs_pictures), "plot_confusion", stop),
+    ):
         with monkeypatch.context() as patch:
-            patch.setitem(owner, name, stop)
+            patch.setitem(owner, name, value)
             with pytest.raises(KeyboardInterrupt):
                 run_experiment("garments", output=tmp_path / "broken", **OPTIONS)
         assert [path.name for path in (tmp_path / "broken").iterdir()] == ["unfinished"]

@@ -22,8 +22,10 @@ from rotnet_keras import (
     swap_head,
     two_conv_extractor,
     unfreeze,
+    with_random_weights,
 )
 from rotnet_keras.heads import cast_model
+from rotnet_keras.models import NETWORKS
 
 
 def batch_norm_extractor():
@@ -270,7 +272,7 @@ def test_one_width_is_one_block():
 
 @pytest.mark.parametrize("num_blocks", [3, 4, 5])
 def test_network_in_network(num_blocks):
-    extractor = nin_extractor((32, 32, 3), num_blocks)
+    extractor = nin_extractor((32, 32, 3), num_blocks, width=192)  # the paper's
     names = tuple(f"block{i}" for i in range(1, num_blocks + 1))
     assert block_names(extractor) == names
     expected = [(16, 16, 96), *[(8, 8, 192)] * (num_blocks - 1)]
@@ -418,3 +420,40 @@ def test_wrong_number_of_blocks(num_blocks):
 def test_wrong_width():
     with pytest.raises(ValueError, match="width must be a whole number of at least 1, got 0"):
         nin_extractor((32, 32, 3), width=0)
+
+
+@pytest.mark.parametrize("name", ["two_conv", "conv_blocks", "nin4"])
+def test_one_name_is_one_network(name):
+    build = {"two_conv": two_conv_extractor, "conv_blocks": conv_blocks_extractor}.get(
+        name, nin_extractor
+    )
+    named, built = NETWORKS[name]((28, 28, 1), 3), build((28, 28, 1), seed=3)
+    assert named.name == built.name == name
+    for one, other in zip(named.get_weights(), built.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_random_weights_where_an_initialiser_has_a_name():
+    """Some layers keep the name that they were given, as those of older files do."""
+
+    class ByName(keras.layers.Dense):
+        def get_config(self):
+            return super().get_config() | {"kernel_initializer": "he_normal"}
+
+    images = keras.Input((4,))
+    model = keras.Model(images, ByName(3)(images))
+    one, same, other = (with_random_weights(model, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.get_weights()[0], same.get_weights()[0])
+    assert (one.get_weights()[0] != other.get_weights()[0]).any()
+
+
+def test_random_weights_of_many_random_layers_in_a_nested_model():
+    images = keras.Input((4,))
+    x = images
+    for _ in range(40):
+        x = keras.layers.Dropout(0.1, seed=0)(x)
+    nested = keras.Model(images, x, name="nested")
+    outer = keras.Input((4,))
+    fresh = with_random_weights(keras.Model(outer, nested(outer)), seed=5)
+    seeds = [layer.seed for layer in fresh.get_layer("nested").layers[1:]]
+    assert len({*seeds}) == 40

@@ -84,7 +84,7 @@ def test_the_main_jobs_images_are_the_default(tmp_path, monkeypatch):
 
 
 def test_unknown_network_and_folder_without_size(tmp_path, folder):
-    with pytest.raises(ValueError, match=r"network must be one of .*two_conv, got 'resnet'"):
+    with pytest.raises(ValueError, match=r"network must be one of .*'two_conv'\), got 'resnet'"):
         run_pretraining(network="resnet", output=tmp_path)
     with pytest.raises(ValueError, match="image_size must be given for a folder"):
         run_pretraining(images=folder, output=tmp_path)

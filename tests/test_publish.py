@@ -84,7 +84,7 @@ def test_goes_on_with_what_is_unfinished(recipe, tmp_path, monkeypatch, eagerly)
 
 def test_the_recipes_are_those_of_the_study_and_the_main_job(monkeypatch):
     asked = {}
-    monkeypatch.setattr("rotnet_keras.few_labels.pretrain", lambda *_, **some: asked.update(some))
+    monkeypatch.setattr("rotnet_keras.training.pretrain", lambda *_, **some: asked.update(some))
     pretrain_for_transfer(None, None, epochs=40, seed=SEED, precision="mixed_bfloat16")
     assert asked.pop("augment") is not None
     assert {*RECIPES} == {*EXTRACTORS}

@@ -6,7 +6,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotnet_keras import gentle_augmentation, rotate_batch, rotate_each, rotation_dataset
+from rotnet_keras import (
+    InputError,
+    gentle_augmentation,
+    rotate_batch,
+    rotate_each,
+    rotation_dataset,
+)
 from rotnet_keras.rotation import ROTATIONS, numbered_rotation_batches
 from rotnet_keras.running import batches as running_batches
 
@@ -228,8 +234,8 @@ def test_numbered_batches_take_what_is_no_augmentation_of_ours(images):
 
 def test_a_stream_with_labels(images):
     stream = tf.data.Dataset.from_tensor_slices((images, np.arange(8)))
-    with pytest.raises(ValueError, match="images must be a dataset of images alone"):
-        batches(stream)
+    with pytest.raises(InputError, match="images must be a dataset of images alone"):
+        rotation_dataset(stream)
 
 
 @pytest.mark.parametrize("as_dataset", [False, True])

@@ -114,14 +114,18 @@ def check_have_names(labels, class_names):
         )
 
 
-def check_outputs(labels, model, name="labels"):
-    """Raise unless the model, where it says how many outputs it has, has one for each label."""
-    num_classes = getattr(model, "output_shape", (None, np.inf))[-1]
-    if labels.min() < 0 or labels.max() >= num_classes:
+def check_below(labels, number, name="labels"):
+    """Raise unless labels are those of so many outputs."""
+    if labels.min() < 0 or labels.max() >= number:
         raise InputError(
-            f"{name} must lie in 0..{num_classes - 1}, the model's {num_classes} outputs, "
+            f"{name} must lie in 0..{number - 1}, the model's {number} outputs, "
             f"got {labels.min()}..{labels.max()}"
         )
+
+
+def check_outputs(labels, model, name="labels"):
+    """Raise unless the model, where it says how many outputs it has, has one for each label."""
+    check_below(labels, getattr(model, "output_shape", (None, np.inf))[-1], name)
 
 
 def check_every_class(images, labels, num_classes=None, *, model=None):
@@ -197,9 +201,39 @@ def _labels(name, value):
 # What a signature says beside an argument, and what must hold between arguments.
 Images = Annotated[np.ndarray, _images]  # (N, H, W, C), pixels 0..255
 Labels = Annotated[np.ndarray, _labels]  # (N,) whole numbers
-UprightImages = Annotated["np.ndarray | tf.data.Dataset", lambda n, v: check_upright(v, n)]
+UprightImages = Annotated[np.ndarray | tf.data.Dataset, lambda n, v: check_upright(v, n)]
 
 
 def one_label_an_image(images, labels):
     """A relation: as many labels as images."""
     check_labels(labels, len(images))
+
+
+def images_are_square(images):
+    """A relation: images that can be turned."""
+    if images.shape[1] != images.shape[2]:
+        raise InputError(f"images must be square, (N, S, S, C), got shape {images.shape}")
+
+
+CHANNELS = (1, 3)  # of a picture: grey, or red, green and blue
+
+
+def check_pictures(name, value):
+    """Return images that can be shown, grey or in colour, as an array, or raise."""
+    images = check_images(value, name)
+    if images.shape[-1] not in CHANNELS:
+        raise InputError(f"{name} must have 1 or 3 channels, got {images.shape}")
+    return images
+
+
+def check_features(name, value, *, least=1):
+    """Return finite features `(N, D)` of at least `least` images as an array, or raise."""
+    features = check_array(name, value)
+    if features.ndim != 2 or len(features) < least or not features.size:
+        raise InputError(f"{name} must be (N, D) with N at least {least}, got {got(features)}")
+    check_finite(name, features)
+    return features
+
+
+Pictures = Annotated[np.ndarray, check_pictures]  # (N, H, W, 1 or 3), pixels 0..255
+Features = Annotated[np.ndarray, check_features]  # (N, D)

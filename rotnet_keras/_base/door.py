@@ -56,6 +56,8 @@ def public(*relations: Callable[..., Any]) -> Callable[[F], F]:
                 raise
 
         checked.relations = relations  # type: ignore[attr-defined]
+        # Where a traced function calls it, TensorFlow shall not rewrite it: that hides the caller.
+        checked.autograph_info__ = None  # type: ignore[attr-defined]
         return typing.cast(F, checked)
 
     return decorate

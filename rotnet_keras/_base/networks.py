@@ -52,15 +52,35 @@ def check_callbacks(callbacks):
     return listed
 
 
+def _functional_classifier(name, model):
+    check_functional(model, name)
+    check_classifier(model, name)
+    return model
+
+
+def _keras_model(name, model):
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise InputError(f"{name} must be a keras.Model, got {got(model)}")
+    return model
+
+
+Callbacks = Annotated[Any, lambda _, value: check_callbacks(value)]
+
 # What a signature says beside an argument, and what must hold between arguments.
 if TYPE_CHECKING:
     import keras
 
-    AnyModel = Model = Classifier = keras.Model
+    AnyKerasModel = AnyModel = Model = Classifier = keras.Model
+    FunctionalClassifier = keras.Model
 else:  # Keras chooses its backend at its import, which `prepare_runtime` comes before
+    AnyKerasModel = Annotated[Any, _keras_model]
     AnyModel = Annotated[Any, lambda name, value: check_model(value, name) or value]
     Model = Annotated[Any, lambda name, value: check_functional(value, name) or value]
     Classifier = Annotated[Any, lambda name, value: check_classifier(value, name) or value]
+
+    FunctionalClassifier = Annotated[Any, _functional_classifier]
 
 
 def model_takes_images(model, images):
@@ -76,3 +96,13 @@ def extractor_takes_images(extractor, images):
 def model_has_labels(model, labels):
     """A relation: the model has an output for each label."""
     check_outputs(labels, model)
+
+
+def model_tells_rotations(model, rotations):
+    """A relation: the model has an output for each rotation, and no other."""
+    outputs = getattr(model, "output_shape", None)  # a subclass of Model does not say
+    if outputs != (None, len(rotations)):
+        raise InputError(
+            f"model must give a logit for each of the {len(rotations)} rotations, "
+            f"got outputs of shape {outputs}"
+        )

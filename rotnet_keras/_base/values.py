@@ -5,6 +5,8 @@ They look at arguments and copy nothing, so that they cost little before any wor
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
@@ -155,6 +157,45 @@ Count = Annotated[int, check_count]
 Seed = Annotated[int, checked_seed]
 Positive = Annotated[float, partial(check_number, lies="above 0", inside=lambda x: x > 0)]
 Fraction = Annotated[float, partial(check_number, lies="in 0..1", inside=lambda x: 0 <= x <= 1)]
-FilePath = Annotated["str | os.PathLike[str]", check_path]
-Source = Annotated["str | os.PathLike[str]", check_source]
-BatchFunction = Annotated["Callable[[Any], Any]", check_function]
+FilePath = Annotated[str | os.PathLike[str], check_path]
+Source = Annotated[str | os.PathLike[str], check_source]
+BatchFunction = Annotated[Callable[[Any], Any], check_function]
+
+
+TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")
+TENSORFLOWS += ("tensorflow-rocm", "tf-nightly", "tf-nightly-cpu")
+
+
+def installed_versions(packages):
+    """The versions of those packages that are installed; TensorFlow's by the name that it has."""
+    versions = {}
+    for package in packages:
+        for name in TENSORFLOWS if package == "tensorflow" else (package,):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[name] = importlib.metadata.version(name)
+                break
+    return versions
+
+
+def check_seeds(name, values):
+    """Return a list of seeds, at least one, or raise."""
+    return [checked_seed(name, seed) for seed in check_list(name, values, "seed")]
+
+
+def check_counts_listed(name, values):
+    """Return a list of whole numbers of at least 1, at least one of them, or raise."""
+    return [int(check_count(name, value)) for value in check_list(name, values, "whole number")]
+
+
+def check_text(name, value):
+    """Return a text, or raise."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a text, got {got(value)}")
+    return value
+
+
+Seeds = Annotated[Iterable[int], check_seeds]
+Counts = Annotated[Iterable[int], check_counts_listed]
+Text = Annotated[str, check_text]
+Names = Annotated[Iterable[str], partial(check_list, one="name")]
+CheckpointPath = Annotated[str | os.PathLike[str], check_path]  # ends in .weights.h5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from rotnet_keras._base.keras_private import take_seeds_from
 from rotnet_keras._base.values import another_seed, check_choice, check_number, check_seed
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
@@ -24,7 +25,7 @@ class Augmentation:
     def __init__(self, layers, seed):
         self.layers, self.seed, self._draws = layers, seed, _Draws()
         for layer in layers:
-            self._ask_draws_first(layer, layer._get_seed_generator)
+            take_seeds_from(layer, self._choose_source)
 
     def __call__(self, images, seed=None):
         if seed is not None:  # two augmentations that get one seed shall not change images alike
@@ -37,11 +38,8 @@ class Augmentation:
             self._draws.begin(None)
         return images
 
-    def _ask_draws_first(self, layer, own):
-        # Where Keras's random layers (3.12 to 3.15) ask for a seed, whatever backend calls them.
-        layer._get_seed_generator = lambda backend=None: (
-            own(backend) if self._draws.seed is None else self._draws
-        )
+    def _choose_source(self, own):
+        return own() if self._draws.seed is None else self._draws
 
 
 class _Draws(keras.random.SeedGenerator):

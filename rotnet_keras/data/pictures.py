@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Literal, get_args
 
 import keras
 import numpy as np
@@ -25,8 +26,10 @@ from rotnet_keras._base.values import (
 Image.init()
 # Of these, Pillow starts no other program; AVIF is not in all of its builds.
 FORMATS = sorted({"AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"} & Image.OPEN.keys())
-FITS = ("crop", "pad", "resize")
-BROKEN = ("raise", "skip")
+Fit = Literal["crop", "pad", "resize"]
+FITS = get_args(Fit)
+Broken = Literal["raise", "skip"]
+BROKEN = get_args(Broken)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow has it
 
 

@@ -7,20 +7,16 @@ import json
 import os
 import shutil
 import time
+from typing import Any
 
 import keras
 from tqdm.auto import tqdm
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.files import make_folder, replace_text, save_model
-from rotnet_keras._base.values import (
-    check_counts_or_none,
-    check_path,
-    check_paths,
-    check_seed,
-    check_source,
-)
+from rotnet_keras._base.values import Count, FilePath, Seed
 from rotnet_keras.data.load import load_splits
-from rotnet_keras.data.pictures import check_reading
+from rotnet_keras.data.pictures import Broken, Fit
 from rotnet_keras.data.splits import Splits
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.heads import reinitialise, remove_head
@@ -31,8 +27,17 @@ from rotnet_keras.jobs.pictures import (
     write_explorer,
     write_test_features,
 )
-from rotnet_keras.jobs.results import figures_of_run, is_blogs_data, package_versions
-from rotnet_keras.jobs.settings import as_text, check_not_given, check_same_run, finished_results
+from rotnet_keras.jobs.results import FILE, finished_results, results_of
+from rotnet_keras.jobs.settings import (
+    DIVISION,
+    NETWORK,
+    READING,
+    Channels,
+    Data,
+    RunSettings,
+    check_same_run,
+    only_names_are_read,
+)
 from rotnet_keras.prediction import save_classifier
 from rotnet_keras.training import pretrain
 from rotnet_keras.viewing.maps import umap_map
@@ -42,28 +47,29 @@ from rotnet_keras.zoo.backbones import make_extractor
 FEWEST_ON_A_MAP = 4  # test images
 
 
+@public(only_names_are_read)
 def run_experiment(
-    dataset=None,
+    dataset: Data | None = None,
     *,
-    num_labels=None,
-    num_validation=None,
-    image_size=None,
-    fit="crop",
-    channels=None,
-    broken="raise",
-    backbone="two_conv",
-    weights=None,
-    layer=None,
-    seed=0,
-    output="results",
-    skip_finished=False,
-    data_dir=None,
-    manual_dir=None,
-    quick=False,
-    explorer=False,
-    tensorboard=None,
-    verbose=1,
-):
+    num_labels: Count | None = None,
+    num_validation: Count | None = None,
+    image_size: Count | None = None,
+    fit: Fit = "crop",
+    channels: Channels | None = None,
+    broken: Broken = "raise",
+    backbone: str | os.PathLike[str] | keras.Model = "two_conv",
+    weights: str | os.PathLike[str] | None = None,
+    layer: str | None = None,
+    seed: Seed = 0,
+    output: FilePath = "results",
+    skip_finished: bool = False,
+    data_dir: FilePath | None = None,
+    manual_dir: FilePath | None = None,
+    quick: bool = False,
+    explorer: bool = False,
+    tensorboard: FilePath | None = None,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Run the whole experiment and write its numbers, models and pictures to a folder.
 
     Args:
@@ -93,8 +99,8 @@ def run_experiment(
             random, the pretrained and the best fine-tuned network, at each depth. It takes one or
             two minutes more, and is not written for fewer than four test images.
         tensorboard: folder for what TensorBoard shows: curves while training runs, and at the end
-            the test images by their features; None for none. What an earlier run left there is
-            removed.
+            the test images by their features; None writes nothing. What an earlier run left there
+            is removed.
         verbose: 0 for no progress bars.
 
     Returns:
@@ -103,106 +109,131 @@ def run_experiment(
     Raises:
         DatasetError: the data set that was asked for cannot be had, or weights that must be
             downloaded.
-        ValueError: an argument out of its range, or another run unfinished in the folder.
-        OSError: the output folder, or TensorBoard's, cannot be written.
-        ImportError: TensorBoard is asked for, and not installed.
+        InputError: an argument out of its range, or a folder that holds another unfinished run, or
+            with `skip_finished` results of a newer version.
+        FileError: the output folder, or TensorBoard's, cannot be written.
+        MissingPackageError: TensorBoard is asked for, and not installed.
 
     Example:
         >>> results = run_experiment("garments", quick=True)  # doctest: +SKIP
         >>> results["arms"]["fine_tuned"]["long"]  # doctest: +SKIP
         0.81
     """
-    if dataset is not None and not isinstance(dataset, Splits):
-        check_source("dataset", dataset)
-    division = {"num_labels": num_labels, "num_validation": num_validation}
-    check_counts_or_none(**division)
-    check_seed(seed)
-    check_path("output", output)
-    check_paths(data_dir=data_dir, manual_dir=manual_dir)
+    settings = RunSettings(**locals())  # whose fields are these arguments
     check_board(tensorboard)
-    check_reading(image_size, fit, channels, broken)
-    reading = {"image_size": image_size, "fit": fit, "channels": channels, "broken": broken}
-    if isinstance(dataset, Splits):
-        check_not_given(division | reading)
-    network = {"backbone": backbone, "weights": weights, "layer": layer}
-    settings = as_text(dataset=dataset, **reading, **network, **division, seed=seed, quick=quick)
-    asked = settings | ({"explorer": True} if explorer else {})
-    held = {"dataset": dataset, "backbone": backbone}
-    in_memory = [name for name, v in held.items() if isinstance(v, (Splits, keras.Model))]
-    board = prepare_board(tensorboard)
-    output = make_folder(output)
-    if skip_finished and (finished := finished_results(output / "results.json", asked)):
+    board, folder = prepare_board(tensorboard), make_folder(output)
+    if skip_finished and (finished := finished_results(folder / FILE, settings)):
         return finished
-    unfinished, seconds = output / "unfinished", {}
+    unfinished = folder / "unfinished"
     check_same_run(unfinished, settings)
-    with _stage("data", seconds, verbose):
-        splits = dataset
-        if not isinstance(dataset, Splits):
-            splits = load_splits(
-                dataset or "fashion_mnist",
-                seed=seed,
-                data_dir=data_dir,
-                manual_dir=manual_dir,
-                fall_back=dataset is None,
-                **division,
-                **reading,
-            )
-        images = splits.unlabelled[:10_000] if quick else splits.unlabelled
-        fresh, given = _extractors(splits.image_shape, seed=seed, **network)
-    if board is not None:
-        clear_board(board)
-    make_folder(unfinished)
-    replace_text(unfinished / "settings.json", json.dumps(settings))
-    with _stage("pretraining", seconds, verbose):
-        rotation_model, rotation_history = pretrain(
-            fresh,
-            images,
-            validation_images=splits.validation.images,
-            epochs=2 if quick else 10,
-            checkpoint=unfinished / "pretraining.weights.h5",
-            seed=seed,
-            callbacks=curve_callbacks(board, "pretraining"),
-            verbose=verbose,
-        )
-        extractor = remove_head(rotation_model)
-    points = None
-    with _stage("map", seconds, verbose):
-        shown = splits.test.images[: 2_000 if quick else 10_000]
-        if len(shown) >= FEWEST_ON_A_MAP:
-            points = umap_map(extract_features(extractor, shown), seed=seed)
-    with _stage("classifiers", seconds, verbose):
-        options = {"seed": seed, "quick": quick, "tensorboard": board, "verbose": verbose}
-        runs = run_arms(extractor, splits, given=given, checkpoints=unfinished, **options)
-    models = {
-        "rotation_model": rotation_model,
-        "extractor": extractor,
-        "classifier": best_fine_tuned(runs),
-    }
-    files = make_folder(unfinished / "files")
-    if explorer and points is not None:
-        with _stage("explorer", seconds, verbose):
-            write_explorer(files / "explorer.html", fresh, models, splits, shown, seed, quick)
-    with _stage("files", seconds, verbose):
-        for name in ("rotation_model", "extractor"):
-            save_model(models[name], files / f"{name}.keras")
-        classifier = files / "classifier.keras"
-        save_classifier(models["classifier"], classifier, splits.class_names, fit=splits.fit)
-        beside_blog = is_blogs_data(settings["dataset"], in_memory, splits.name)
-        draw_pictures(files, splits, models, rotation_history, runs, points, quick, beside_blog)
-        if board is not None:
-            write_test_features(board / FEATURES, models, shown, splits)
-    results = settings | {"asked": asked, "fit": splits.fit, "skipped": list(splits.skipped)}
-    results["in_memory"] = in_memory
-    results["num_unlabelled"] = len(images)
-    results |= figures_of_run(splits, models, runs) | {
-        "seconds": seconds,
-        "versions": package_versions(),
-    }
-    results["epochs"] |= {"pretraining": len(rotation_history.epoch)}
-    replace_text(files / "results.json", json.dumps(results, indent=2) + "\n")
-    _put_in_place(files, output)
+    run = _Run(settings, board, unfinished)
+    run.load()
+    run.begin()
+    run.pretrain()
+    run.draw_map()
+    run.classify()
+    results = run.write().as_dict()
+    _put_in_place(unfinished / "files", folder)
     shutil.rmtree(unfinished)
     return results
+
+
+class _Run:
+    """A run in progress; each stage leaves what the next ones need."""
+
+    def __init__(self, settings, board, unfinished):
+        self.settings, self.board, self.unfinished = settings, board, unfinished
+        self.seconds = {}
+
+    @contextlib.contextmanager
+    def stage(self, name):
+        """Announce a stage and record how long it took."""
+        if self.settings.verbose:
+            tqdm.write(f"== {name}")
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 1)
+
+    def load(self):
+        """Have the images, and the networks to start from."""
+        settings = self.settings
+        with self.stage("data"):
+            self.splits = settings.dataset
+            if not isinstance(settings.dataset, Splits):
+                self.splits = load_splits(
+                    settings.dataset or "fashion_mnist",
+                    fall_back=settings.dataset is None,
+                    **settings.some((*DIVISION, *READING, "seed", "data_dir", "manual_dir")),
+                )
+            self.images = self.splits.unlabelled[: 10_000 if settings.quick else None]
+            self.shown = self.splits.test.images[: 2_000 if settings.quick else 10_000]
+            network = settings.some((*NETWORK, "seed"))
+            self.fresh, self.given = _extractors(self.splits.image_shape, **network)
+
+    def begin(self):
+        """Leave what the same call goes on from, now that there is something to do."""
+        if self.board is not None:
+            clear_board(self.board)
+        make_folder(self.unfinished)
+        replace_text(self.unfinished / "settings.json", json.dumps(self.settings.deciding))
+
+    def pretrain(self):
+        """Learn from the images without labels."""
+        settings = self.settings
+        with self.stage("pretraining"):
+            rotation_model, self.rotation_history = pretrain(
+                self.fresh,
+                self.images,
+                validation_images=self.splits.validation.images,
+                epochs=2 if settings.quick else 10,
+                checkpoint=self.unfinished / "pretraining.weights.h5",
+                seed=settings.seed,
+                callbacks=curve_callbacks(self.board, "pretraining"),
+                verbose=settings.verbose,
+            )
+            extractor = remove_head(rotation_model)
+        self.models = {"rotation_model": rotation_model, "extractor": extractor}
+
+    def draw_map(self):
+        """Lay out the test images by their features, if there are enough of them."""
+        self.points = None
+        with self.stage("map"):
+            if len(self.shown) >= FEWEST_ON_A_MAP:
+                features = extract_features(self.models["extractor"], self.shown)
+                self.points = umap_map(features, seed=self.settings.seed)
+
+    def classify(self):
+        """Train and test every arm under every budget."""
+        with self.stage("classifiers"):
+            self.arms = run_arms(
+                self.models["extractor"],
+                self.splits,
+                given=self.given,
+                checkpoints=self.unfinished,
+                tensorboard=self.board,
+                **self.settings.some(("seed", "quick", "verbose")),
+            )
+        self.models["classifier"] = best_fine_tuned(self.arms)
+
+    def write(self):
+        """Write all files beside those of an earlier run; return the results."""
+        files, settings = make_folder(self.unfinished / "files"), self.settings
+        if settings.explorer and self.points is not None:
+            with self.stage("explorer"):
+                write_explorer(files / "explorer.html", self)
+        with self.stage("files"):
+            for name in ("rotation_model", "extractor"):
+                save_model(self.models[name], files / f"{name}.keras")
+            classifier, splits = files / "classifier.keras", self.splits
+            save_classifier(
+                self.models["classifier"], classifier, splits.class_names, fit=splits.fit
+            )
+            draw_pictures(files, self)
+            if self.board is not None:
+                write_test_features(self.board / FEATURES, self)
+        results = results_of(self)
+        replace_text(files / FILE, json.dumps(results.as_dict(), indent=2) + "\n")
+        return results
 
 
 def _extractors(image_shape, *, backbone, weights, layer, seed):
@@ -222,13 +253,3 @@ def _put_in_place(files, output):
     last = files / "results.json"
     for file in [*(file for file in files.iterdir() if file != last), last]:
         os.replace(file, output / file.name)
-
-
-@contextlib.contextmanager
-def _stage(name, seconds, verbose):
-    """Announce a stage and record how long it took."""
-    if verbose:
-        tqdm.write(f"== {name}")
-    start = time.perf_counter()
-    yield
-    seconds[name] = round(time.perf_counter() - start, 1)

@@ -5,26 +5,20 @@ from __future__ import annotations
 import json
 import os
 import time
+from functools import partial
+from typing import Annotated, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._base.arrays import check_upright
-from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.door import public
 from rotnet_keras._base.files import make_folder, replace_text, save_model
-from rotnet_keras._base.values import (
-    check_choice,
-    check_counts,
-    check_path,
-    check_paths,
-    check_positive,
-    check_seed,
-    check_source,
-    got,
-)
+from rotnet_keras._base.values import Count, FilePath, Positive, Seed, Source, check_choice
 from rotnet_keras.data.load import load_splits, stream_images
-from rotnet_keras.data.pictures import check_reading
-from rotnet_keras.heads import PRECISIONS, remove_head
+from rotnet_keras.data.pictures import Broken, Fit
+from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import NETWORKS
 from rotnet_keras.running.hosts import alone, host_share
 from rotnet_keras.training import count_images, pretrain
@@ -34,25 +28,35 @@ CHECKPOINT = "pretraining.weights.h5"
 RUN = "pretraining"  # TensorBoard's
 
 
+def check_many_images(name, value):
+    """Return the name or folder of images to be streamed, or images to be turned, or raise."""
+    return value if isinstance(value, (str, os.PathLike)) else check_upright(value, name)
+
+
+ManyImages = Annotated[str | os.PathLike[str] | np.ndarray | tf.data.Dataset, check_many_images]
+Network = Annotated[str, partial(check_choice, known=NETWORKS)]
+
+
+@public()
 def run_pretraining(
-    dataset="fashion_mnist",
+    dataset: Source = "fashion_mnist",
     *,
-    images=None,
-    image_size=None,
-    fit="crop",
-    broken="raise",
-    network="two_conv",
-    epochs=10,
-    batch_size=64,
-    learning_rate=3e-3,
-    all_rotations=True,
-    precision="float32",
-    seed=0,
-    output="pretraining",
-    data_dir=None,
-    tensorboard=None,
-    verbose="auto",
-):
+    images: ManyImages | None = None,
+    image_size: Count | None = None,
+    fit: Fit = "crop",
+    broken: Broken = "raise",
+    network: Network = "two_conv",
+    epochs: Count = 10,
+    batch_size: Count = 64,
+    learning_rate: Positive = 3e-3,
+    all_rotations: bool = True,
+    precision: Precision = "float32",
+    seed: Seed = 0,
+    output: FilePath = "pretraining",
+    data_dir: FilePath | None = None,
+    tensorboard: FilePath | None = None,
+    verbose: str | int = "auto",
+) -> dict[str, Any]:
     """Pretrain a network on rotations, into a folder that the same call goes on from.
 
     Args:
@@ -73,7 +77,7 @@ def run_pretraining(
         output: folder for the checkpoint, `extractor.keras`, `rotation_model.keras` and
             `pretraining.json`. Of several hosts all read it, and the first one writes.
         data_dir: as in `load_splits`.
-        tensorboard: folder for TensorBoard's curves, in `pretraining` within it; None for none.
+        tensorboard: folder for TensorBoard's curves, in `pretraining` within it; None writes none.
         verbose: Keras's progress bar.
 
     Returns:
@@ -82,70 +86,69 @@ def run_pretraining(
 
     Raises:
         DatasetError: the data cannot be had.
-        ValueError: a setting out of its range, or a folder of another run.
-        OSError: the output folder, or TensorBoard's, cannot be written.
-        ImportError: TensorBoard is asked for, and not installed.
+        InputError: a setting out of its range, or a folder of another run.
+        FileError: the output folder, or TensorBoard's, cannot be written.
+        MissingPackageError: TensorBoard is asked for, and not installed.
 
     Example:
         >>> results = run_pretraining("garments", epochs=1)  # doctest: +SKIP
         >>> results["history"]["accuracy"]  # doctest: +SKIP
         [0.93]
     """
-    check_source("dataset", dataset)
-    if not isinstance(network, str) or network not in NETWORKS:
-        raise InputError(f"network must be one of {', '.join(NETWORKS)}, got {got(network)}")
-    check_counts(epochs=epochs, batch_size=batch_size)
-    check_reading(image_size, fit, None, broken)
-    check_positive(learning_rate=learning_rate)
-    check_choice("precision", precision, PRECISIONS)
-    check_seed(seed)
-    check_path("output", output)
-    check_paths(data_dir=data_dir)
     check_board(tensorboard)
-    held_out = None
-    if images is None:
-        reading = {"image_size": image_size, "fit": fit, "broken": broken}
-        splits = load_splits(dataset, seed=seed, data_dir=data_dir, **reading)
-        images, held_out = splits.unlabelled, splits.validation.images
-    elif isinstance(images, (str, os.PathLike)):
-        images = stream_images(
-            images,
-            image_size=image_size,
-            fit=fit,
-            broken=broken,
-            share=host_share(),
-            seed=seed,
-            data_dir=data_dir,
-        )
-    else:
-        images = check_upright(images)
-    shape = images.element_spec.shape if isinstance(images, tf.data.Dataset) else images.shape[1:]
-    board, output, clock = prepare_board(tensorboard), make_folder(output), _Clock()
-    settings = {"network": network, "epochs": epochs, "batch_size": batch_size, "seed": seed}
+    reading = {"image_size": image_size, "fit": fit, "broken": broken}
+    some, held_out = _images(images, dataset, seed=seed, data_dir=data_dir, **reading)
+    curves, folder, clock = _curves(tensorboard), make_folder(output), _Clock()
+    settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     settings |= {"all_rotations": all_rotations, "precision": precision}
     model, history = pretrain(
-        NETWORKS[network](tuple(shape), seed),
-        images,
+        NETWORKS[network](_shape(some), seed),
+        some,
         validation_images=held_out,
-        epochs=epochs,
-        batch_size=batch_size,
         learning_rate=learning_rate,
-        all_rotations=all_rotations,
-        precision=precision,
-        checkpoint=output / CHECKPOINT,
-        seed=seed,
-        callbacks=[clock] if board is None or host_share()[0] else [clock, Curves(board / RUN)],
+        checkpoint=folder / CHECKPOINT,
+        callbacks=[clock, *curves],
         verbose=verbose,
+        **settings,
     )
-    results = settings | {"history": history.history}
-    rows = min(batch_size, count_images(images)) * (4 if all_rotations else 1)
+    rows = min(batch_size, count_images(some)) * (4 if all_rotations else 1)
+    results = {"network": network} | settings | {"history": history.history}
     results["images_per_second"] = clock.images_per_second(rows)
-    if host_share()[0] == 0:
-        with alone():
-            for name, part in {"rotation_model": model, "extractor": remove_head(model)}.items():
-                save_model(part, output / f"{name}.keras")
-        replace_text(output / "pretraining.json", json.dumps(results, indent=2) + "\n")
+    _write(folder, model, results)
     return results
+
+
+def _images(images, dataset, *, seed, data_dir, **reading):
+    """The images to learn from, and those to watch, or None."""
+    if images is None:
+        splits = load_splits(dataset, seed=seed, data_dir=data_dir, **reading)
+        return splits.unlabelled, splits.validation.images
+    if isinstance(images, (str, os.PathLike)):
+        share = host_share()
+        return stream_images(images, share=share, seed=seed, data_dir=data_dir, **reading), None
+    return images, None
+
+
+def _shape(images):
+    """`(S, S, C)` of each image."""
+    some = images.element_spec.shape if isinstance(images, tf.data.Dataset) else images.shape[1:]
+    return tuple(some)
+
+
+def _curves(tensorboard):
+    """The callback that writes curves, which the first host has, in a list."""
+    board = prepare_board(tensorboard)
+    return [] if board is None or host_share()[0] else [Curves(board / RUN)]
+
+
+def _write(output, model, results):
+    """Models and numbers into the folder, from the first host."""
+    if host_share()[0] > 0:
+        return
+    with alone():
+        for name, part in {"rotation_model": model, "extractor": remove_head(model)}.items():
+            save_model(part, output / f"{name}.keras")
+    replace_text(output / "pretraining.json", json.dumps(results, indent=2) + "\n")
 
 
 class _Clock(keras.callbacks.Callback):

@@ -1,37 +1,173 @@
-"""What a run found out, as numbers: its figures, and a table of several runs."""
+"""What a run found out, as numbers: its figures, its file, and a table of several runs."""
 
 from __future__ import annotations
 
-import importlib.metadata
+import dataclasses
+import json
+import pathlib
 import platform
+import typing
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import check_list, check_mapping, check_number, got
+from rotnet_keras._base.values import (
+    check_list,
+    check_mapping,
+    check_number,
+    got,
+    installed_versions,
+)
 from rotnet_keras.evaluation import ci95, rotation_accuracy
-from rotnet_keras.jobs.blog import ARM_NAMES, ARMS, BLOG, BLOG_DATA, BUDGETS, arms_of
+from rotnet_keras.jobs.blog import ARMS, BLOG, BLOG_ARMS, BLOG_DATA, BUDGETS, arms_of
+from rotnet_keras.jobs.settings import DECIDING, USUAL, RunSettings
+
+FILE = "results.json"
+FORMAT = 1  # of the file; earlier ones have no number, and are read like it
+PACKAGES = ("rotnet-keras", "tensorflow", "keras", "tensorflow-datasets", "umap-learn", "numpy")
 
 
-def figures_of_run(splits, models, runs):
-    """The part of the results that says what was trained on what, and how well it did."""
-    return {
-        "dataset": splits.name,
-        "image_shape": list(splits.image_shape),
-        "stand_in": splits.stand_in,
-        "num_labels": len(splits.labelled.labels),
-        "num_validation": len(splits.validation.labels),
-        "num_test": len(splits.test.labels),
-        "feature_dim": models["extractor"].output_shape[-1],
-        "parameters": models["extractor"].count_params(),
-        "rotation_accuracy": rotation_accuracy(models["rotation_model"], splits.test.images),
-        "arms": {
-            arm: {budget: runs[arm, budget]["test_accuracy"] for budget in BUDGETS}
-            for arm in arms_of(runs)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunResults:
+    """What `results.json` says of a run, beside the settings it was asked for.
+
+    Fields with a default are not in the files of earlier versions.
+    """
+
+    asked: dict[str, Any]
+    skipped: list[str] = dataclasses.field(default_factory=list)
+    in_memory: list[str] = dataclasses.field(default_factory=list)
+    num_unlabelled: int
+    dataset: str
+    fit: str = "crop"
+    backbone: str
+    num_labels: int
+    num_validation: int
+    seed: int
+    quick: bool
+    image_shape: list[int]
+    stand_in: bool
+    num_test: int | None = None
+    feature_dim: int
+    parameters: int
+    rotation_accuracy: float
+    arms: dict[str, dict[str, float]]
+    epochs: dict[str, int] = dataclasses.field(default_factory=dict)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def as_dict(self):
+        """What the file holds, and `run_experiment` returns: settings first, as far as known."""
+        settings = {name: self.asked.get(name, USUAL[name]) for name in DECIDING}
+        return {"format": FORMAT} | settings | dataclasses.asdict(self)
+
+    @property
+    def has_given_arms(self):
+        """Whether some arms started from weights that somebody else trained."""
+        return any(arm.start == "given" and arm.name in self.arms for arm in ARMS.values())
+
+    @property
+    def is_like_the_blogs(self):
+        """Whether the blog's figures may stand beside: its data, or the stand-in, and its arms."""
+        data = is_blogs_data(self.asked.get("dataset"), self.in_memory, self.dataset)
+        return data and {*self.arms} == {*BLOG_ARMS}
+
+
+def results_of(run):
+    """Test the models of a run, and put together what it was and how well it did."""
+    settings, splits, extractor = run.settings, run.splits, run.models["extractor"]
+    epochs = {f"{arm}, {budget}": one["epochs"] for (arm, budget), one in run.arms.items()}
+    return RunResults(
+        asked=settings.asked,
+        skipped=list(splits.skipped),
+        in_memory=settings.in_memory,
+        num_unlabelled=len(run.images),
+        dataset=splits.name,
+        fit=splits.fit,
+        backbone=settings.asked["backbone"],
+        num_labels=len(splits.labelled.labels),
+        num_validation=len(splits.validation.labels),
+        seed=settings.asked["seed"],
+        quick=settings.quick,
+        image_shape=list(splits.image_shape),
+        stand_in=splits.stand_in,
+        num_test=len(splits.test.labels),
+        feature_dim=extractor.output_shape[-1],
+        parameters=extractor.count_params(),
+        rotation_accuracy=rotation_accuracy(run.models["rotation_model"], splits.test.images),
+        arms={
+            arm.name: {budget: run.arms[arm.name, budget]["test_accuracy"] for budget in BUDGETS}
+            for arm in arms_of(run.arms)
         },
-        "epochs": {f"{arm}, {budget}": run["epochs"] for (arm, budget), run in runs.items()},
-    }
+        epochs=epochs | {"pretraining": len(run.rotation_history.epoch)},
+        seconds=run.seconds,
+        versions=package_versions(),
+    )
+
+
+def package_versions():
+    """Of Python, and of what is installed of the packages that figures depend on."""
+    return {"python": platform.python_version()} | installed_versions(PACKAGES)
+
+
+def read_results(path: pathlib.Path) -> RunResults:
+    """Read a `results.json`, or raise one `InputError` about what is wrong with it."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"it cannot be read: {error}") from error
+    check_runs("it", [written])
+    check_format(written)
+    names = {field.name for field in dataclasses.fields(RunResults)}
+    try:
+        results = RunResults(**{name: written[name] for name in written if name in names})
+    except TypeError as error:  # which names what is missing
+        raise InputError(f"it does not say all of a run: {error}") from error
+    _check_kinds(results)
+    return results
+
+
+def check_format(written):
+    """Raise where a newer version of the package wrote the results."""
+    if written.get("format", FORMAT) != FORMAT:
+        raise InputError(
+            f"it is of format {got(written['format'])}, which another version of rotnet_keras "
+            f"wrote; this one reads format {FORMAT}"
+        )
+
+
+def _check_kinds(results):
+    """Raise unless each part is of the kind that the class says."""
+    for name, hint in typing.get_type_hints(RunResults).items():
+        kind = typing.get_origin(hint)
+        kind = kind if kind in (dict, list) else float | int if hint is float else hint
+        if not isinstance(getattr(results, name), kind):
+            raise InputError(f"its {name} cannot be {got(getattr(results, name))}")
+    shape = results.image_shape
+    if len(shape) != 3 or not all(isinstance(side, int) for side in shape):
+        raise InputError(f"its image_shape must be three whole numbers, got {shape}")
+    if not all(isinstance(value, (int, float)) for value in results.seconds.values()):
+        raise InputError(f"its seconds must be numbers, got {got(results.seconds)}")
+    if unknown := {*results.asked} - {*USUAL} | {*results.in_memory} - {"dataset", "backbone"}:
+        raise InputError(f"run_experiment has no settings {sorted(unknown)}")
+
+
+def finished_results(path: pathlib.Path, settings: RunSettings):
+    """The results of a finished run like this one, or None; an explorer more does no harm."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        theirs, ours = USUAL | written["asked"], USUAL | settings.asked
+    except (OSError, ValueError, KeyError, TypeError):  # none, or torn: run again
+        return None
+    try:
+        check_format(written)
+    except InputError as error:
+        raise InputError(f"output must hold no newer results, got {path}: {error}") from error
+    same = theirs | {"explorer": True} == ours | {"explorer": True}
+    return written if same and (theirs["explorer"] or not ours["explorer"]) else None
 
 
 def is_blogs_data(asked, in_memory, name):
@@ -40,7 +176,34 @@ def is_blogs_data(asked, in_memory, name):
     return by_name and name in BLOG_DATA
 
 
-def summarise(results):
+def check_runs(name, runs):
+    """Return dictionaries that `run_experiment` returned, one or more with the same arms."""
+    runs = check_list(name, runs, "run")
+    for run in runs:
+        check_mapping(name, run, "what run_experiment returns")
+        try:
+            arms = {*BLOG_ARMS, *ARMS} & {*BLOG_ARMS, *run["arms"]}
+            values = [run["arms"][arm][budget] for arm in arms for budget in BUDGETS]
+            values.append(run["rotation_accuracy"])
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{name} must hold what run_experiment returns, got {got(run)}"
+            ) from error
+        for value in values:
+            check_number(name, value, "in 0..1, all their accuracies", lambda x: 0 <= x <= 1)
+        if run["arms"].keys() != runs[0]["arms"].keys():
+            raise InputError(
+                f"{name} must hold runs with the same arms, got {list(runs[0]['arms'])} and "
+                f"{list(run['arms'])}"
+            )
+    return runs
+
+
+Runs = Annotated[list[dict[str, Any]], check_runs]
+
+
+@public()
+def summarise(results: Runs) -> pd.DataFrame:
     """Put the accuracies of one or more runs beside the blog's.
 
     Args:
@@ -52,7 +215,7 @@ def summarise(results):
         fine-tuned minus from scratch, paired by run; the blog has no arms with given weights.
 
     Raises:
-        ValueError: `results` is empty, or holds what `run_experiment` does not return.
+        InputError: `results` is empty, or holds what `run_experiment` does not return.
 
     Example:
         >>> accuracies = {"short": 0.5, "long": 0.75}
@@ -61,16 +224,8 @@ def summarise(results):
         >>> float(table.loc["fine_tuned, long", "mean"])
         75.0
     """
-    results = check_list("results", results, "run")
-    for run in results:
-        _check_run(run)
-        if run["arms"].keys() != results[0]["arms"].keys():
-            raise InputError(
-                f"results must be of runs with the same arms, got {list(results[0]['arms'])} and "
-                f"{list(run['arms'])}"
-            )
     figures = {"rotation": [run["rotation_accuracy"] for run in results]}
-    arms = [arm for arm in ARM_NAMES if arm in results[0]["arms"]]
+    arms = [arm for arm in ARMS if arm in results[0]["arms"]]
     for budget in BUDGETS:
         for arm in arms:
             figures[f"{arm}, {budget}"] = [run["arms"][arm][budget] for run in results]
@@ -86,21 +241,3 @@ def summarise(results):
         index=list(figures),
     )
     return (100 * table).assign(runs=len(results))
-
-
-def _check_run(run):
-    check_mapping("results", run, "what run_experiment returns")
-    try:
-        values = [run["rotation_accuracy"], *(run["arms"][arm][b] for arm in ARMS for b in BUDGETS)]
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"results must hold what run_experiment returns, got {got(run)}"
-        ) from error
-    for value in values:
-        check_number("results", value, "in 0..1, all their accuracies", lambda x: 0 <= x <= 1)
-
-
-def package_versions():
-    packages = ("rotnet-keras", "tensorflow", "keras", "tensorflow-datasets", "umap-learn", "numpy")
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    return {"python": platform.python_version()} | versions

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import keras
 import numpy as np
 
-from rotnet_keras._base.arrays import check_examples, check_have_names, check_images
+from rotnet_keras._base.arrays import check_examples, check_have_names, check_images, check_square
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import check_source
 from rotnet_keras.data.splits import Examples, Splits
@@ -83,7 +83,7 @@ def _as_text(value):
 
 
 def check_data(name, value):
-    """Return a name, a folder, or `Splits` whose parts are arrays that belong together, or raise."""
+    """Return a name, a folder, or `Splits` of arrays that belong together, or raise."""
     if not isinstance(value, Splits):
         return check_source(name, value)
     parts = {}
@@ -91,6 +91,7 @@ def check_data(name, value):
         parts[part] = Examples(*check_examples(*getattr(value, part), whose=f"{name}.{part} "))
         check_have_names(parts[part].labels, value.class_names)
     unlabelled = check_images(value.unlabelled, f"{name}.unlabelled")
+    check_square(unlabelled.shape, f"{name}.unlabelled")
     shapes = {unlabelled.shape[1:], *(part.images.shape[1:] for part in parts.values())}
     if len(shapes) > 1:
         raise InputError(f"{name} must hold images of one shape, got {sorted(shapes)}")
@@ -104,7 +105,7 @@ def check_channels(name, value):
     return int(value)
 
 
-Data = Annotated["str | os.PathLike[str] | Splits", check_data]
+Data = Annotated[str | os.PathLike[str] | Splits, check_data]
 Channels = Annotated[int, check_channels]
 
 
@@ -128,8 +129,8 @@ def check_same_run(unfinished: pathlib.Path, settings: RunSettings):
     if not path.exists():
         if unfinished.exists() and any(unfinished.iterdir()):
             raise InputError(
-                f"output must not hold a folder {unfinished} with files of your own, got one: "
-                "unfinished runs are kept, and deleted, there"
+                f"output must not hold {unfinished}, a folder with other things in it: unfinished "
+                "runs are kept, and deleted, there"
             )
         return
     try:

@@ -88,10 +88,10 @@ def checksum(*arrays):
     return functools.reduce(lambda before, array: zlib.crc32(array.tobytes(), before), arrays, 0)
 
 
-def fresh_optimizer(optimizer):
+def fresh_optimizer(name, optimizer):
     """An optimiser without state: one instance given to several arms must not link them."""
     try:
         known = keras.optimizers.get(optimizer)
         return known.__class__.from_config(known.get_config())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"optimizer must be one of Keras's, got {got(optimizer)}") from error
+        raise InputError(f"{name} must be one of Keras's, got {got(optimizer)}") from error

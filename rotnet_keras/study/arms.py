@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from rotnet_keras._base.arrays import check_every_class
 from rotnet_keras.blocks import cut
 from rotnet_keras.data.augmentation import gentle_augmentation
 from rotnet_keras.few_labels.graph import guess_labels
@@ -100,7 +99,6 @@ def joint(extractor, images, labels, *, unlabelled, **settings):
 
 def spread_probe(extractor, images, labels, *, unlabelled, num_classes=None, seed=0, **_):
     """Labels spread over a graph of unlabelled images; nearness carries them to new ones."""
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
     everything = np.concatenate([images, unlabelled])
     _, carried = guess_labels(extractor, everything, labels, num_classes=num_classes, seed=seed)
     return carried
@@ -155,7 +153,6 @@ def _train(
     seed=0,
 ):
     """Fit a head, and what `prepare` leaves trainable, for a number of updates."""
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
     model = prepare(attach_head(cast_model(extractor, precision), num_classes, seed=seed))
     batches = endless_batches(
         (images, labels.astype("int32")),

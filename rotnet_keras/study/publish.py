@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.metadata
 import json
 import pathlib
 import shutil
@@ -22,6 +21,7 @@ from tqdm.auto import tqdm
 from rotnet_keras._base.errors import DatasetError, InputError
 from rotnet_keras._base.files import make_folder, replace_text, replace_with, save_model
 from rotnet_keras._base.templates import render
+from rotnet_keras._base.values import installed_versions
 from rotnet_keras.data.augmentation import gentle_augmentation
 from rotnet_keras.data.load import load_splits
 from rotnet_keras.data.splits import split_indices
@@ -42,7 +42,7 @@ DRAWS = 5
 # All but ten of the training images that are not for validation may be drawn with their labels.
 PARTS = {"num_labels": 49_990, "num_validation": 10_000}
 # What Keras 3.15 writes down, as by default, and 3.12 does not know and refuses.
-NEWER = {"input_axes": None, "output_axes": None, "quantization_config": None}
+NEWER: dict[str, Any] = {"input_axes": None, "output_axes": None, "quantization_config": None}
 NEWER |= {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99}
 PACKAGES = ("rotnet-keras", "keras", "tensorflow", "numpy", "scikit-learn")
 
@@ -99,8 +99,8 @@ def publish(name, recipe, splits, other, *, output, budgets=BUDGETS, other_budge
         The facts that `NAME.json` holds.
 
     Raises:
-        ValueError: what lies unfinished in the folder is of another run.
-        OSError: the folder cannot be written.
+        InputError: what lies unfinished in the folder is of another run.
+        FileError: the folder cannot be written.
     """
     output = pathlib.Path(output)
     unfinished = make_folder(output / f"unfinished_{name}")
@@ -247,7 +247,7 @@ def _describe(recipe, model, splits):
             part: round(rotation_accuracy(model, images), 5) for part, images in told.items()
         },
         "half_turn_errors": errors.sort_values(ascending=False).to_dict(),
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "versions": installed_versions(PACKAGES),
         "backend": keras.config.backend(),
     }
 
@@ -266,7 +266,7 @@ def main(arguments=None):
     try:
         data = [load_published(dataset, options.data_dir) for dataset in (DATASET, OTHER_DATASET)]
         publish(options.name, RECIPES[options.name], *data, output=options.output)
-    except (DatasetError, OSError, ValueError) as error:
+    except InputError as error:
         sys.exit(f"{parser.prog}: {error}")
 
 

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import time
+from collections.abc import Sequence
+from typing import Annotated
 
-import keras
 import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import load_model, make_folder, replace_text, save_model
 from rotnet_keras._base.values import (
+    Count,
+    Counts,
+    FilePath,
+    Seeds,
+    Source,
     check_choice,
-    check_count,
     check_list,
-    check_path,
-    check_paths,
-    check_seed,
-    check_source,
 )
 from rotnet_keras.blocks import block_names
 from rotnet_keras.data.load import load_splits
 from rotnet_keras.evaluation import accuracy, rotation_accuracy
-from rotnet_keras.heads import PRECISIONS, remove_head
+from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import NETWORKS
-from rotnet_keras.rotation import ROTATIONS, check_rotations
+from rotnet_keras.rotation import ROTATIONS, Rotations
 from rotnet_keras.study.arms import ARMS
 from rotnet_keras.study.table import SAME, append_row, read_study, row_key, row_keys
 from rotnet_keras.training import pretrain_for_transfer
@@ -34,21 +38,52 @@ from rotnet_keras.training import pretrain_for_transfer
 BUDGETS = (10, 50, 100, 500, 1000, 5000)
 
 
+def check_arms(name, arms):
+    """Return a list of known arms, at least one, or raise."""
+    arms = check_list(name, [arms] if isinstance(arms, str) else arms, "arm")
+    for arm in arms:
+        check_choice(name, arm, ARMS)
+    return arms
+
+
+Arms = Annotated[Sequence[str], check_arms]
+Network = Annotated[str, functools.partial(check_choice, known=NETWORKS)]
+
+
+def arms_fit_network(arms, network):  # a relation
+    """The blocks that an arm looks at are there in the network."""
+    fitting = _fitting_arms(network)
+    too_high = [name for name in arms or () if name not in fitting]
+    if too_high:
+        raise InputError(f"arms must find their blocks in network {network!r}, got {too_high}")
+
+
+def _fitting_arms(network):
+    """All arms that find their blocks in the network."""
+    num_blocks = len(block_names(NETWORKS[network]((32, 32, 1), 0)))
+    highest = {
+        name: max(arm.settings.get("blocks", (arm.settings.get("block", 0),)))
+        for name, arm in ARMS.items()
+    }
+    return [name for name in ARMS if highest[name] <= num_blocks]
+
+
+@public(arms_fit_network)
 def run_study(
-    arms=None,
-    budgets=BUDGETS,
-    seeds=range(5),
+    arms: Arms | None = None,
+    budgets: Counts = BUDGETS,
+    seeds: Seeds = range(5),
     *,
-    dataset="fashion_mnist",
-    network="conv_blocks",
-    pretrain_epochs=10,
-    rotations=ROTATIONS,
-    num_validation=10_000,
-    precision="float32",
-    output="study",
-    data_dir=None,
-    verbose=1,
-):
+    dataset: Source = "fashion_mnist",
+    network: Network = "conv_blocks",
+    pretrain_epochs: Count = 10,
+    rotations: Rotations = ROTATIONS,
+    num_validation: Count = 10_000,
+    precision: Precision = "float32",
+    output: FilePath = "study",
+    data_dir: FilePath | None = None,
+    verbose: int = 1,
+) -> pd.DataFrame:
     """Run arms under label budgets with several seeds; go on where an earlier call stopped.
 
     A seed draws validation images, labelled images, initial weights and everything else. For each
@@ -72,37 +107,31 @@ def run_study(
         verbose: 0 for no progress bar.
 
     Returns:
-        `pandas.DataFrame` of the runs that were asked for, in the columns `COLUMNS`, accuracies
-        0..1.
+        `pandas.DataFrame` of the runs that were asked for, in the columns of `study.csv`,
+        accuracies 0..1.
 
     Raises:
-        ValueError: an unknown arm or network, fewer labels than classes, more than there are
+        InputError: an unknown arm or network, fewer labels than classes, more than there are
             images, or a `study.csv` that belongs to another study; files that cannot be read.
-        OSError: the output folder cannot be written.
+        FileError: the output folder cannot be written.
 
     Example:
         >>> table = run_study(["raw pixels"], [100], [0, 1])  # doctest: +SKIP
         >>> table["test_accuracy"].round(2).tolist()  # doctest: +SKIP
         [0.71, 0.7]
     """
-    check_count("pretrain_epochs", pretrain_epochs)
-    check_count("num_validation", num_validation)
-    check_source("dataset", dataset)
-    check_choice("precision", precision, PRECISIONS)
-    check_path("output", output)
-    check_paths(data_dir=data_dir)
-    budgets, seeds = check_list("budgets", budgets), check_list("seeds", seeds)
-    _check_names("network", [network], NETWORKS)
-    arms = _fitting_arms(arms, network)
     settings = {
         "network": network,
         "pretrain_epochs": pretrain_epochs,
-        "rotations": " ".join(str(90 * turns) for turns in check_rotations(rotations)),
+        "rotations": " ".join(str(90 * turns) for turns in rotations),
         "dataset": str(dataset),
         "num_validation": num_validation,
         "precision": precision,
     }
-    runs = _planned(arms, budgets, seeds, settings)
+    arms, budgets, runs = arms or _fitting_arms(network), list(budgets), []
+    for seed in seeds:
+        for budget in budgets:
+            runs += [{"arm": arm, "num_labels": budget, "seed": seed} | settings for arm in arms]
     folder = make_folder(output)
     path, same = folder / "study.csv", {name: settings[name] for name in SAME}
     done = set(row_keys(read_study(path, **same)))
@@ -110,6 +139,14 @@ def run_study(
     load = functools.partial(load_splits, dataset, num_validation=num_validation, data_dir=data_dir)
     if todo:
         _check_budgets(budgets, load(num_labels=min(budgets), seed=todo[0]["seed"]))
+    _run_all(todo, load, rotations, folder, verbose)
+    table = read_study(path, **same)
+    wanted = {row_key(run) for run in runs}
+    return table[[key in wanted for key in row_keys(table)]]
+
+
+def _run_all(todo, load, rotations, folder, verbose):
+    """Do every run, and add its row when it is done."""
     drawn = None
     for run in (bar := tqdm(todo, desc="study", disable=not verbose, smoothing=0.1)):
         bar.set_postfix_str(f"seed {run['seed']}, {run['num_labels']} labels, {run['arm']}")
@@ -117,11 +154,17 @@ def run_study(
         if draw != drawn:
             splits, drawn = load(**draw), draw
         extractor, facts = _pretrained(splits, run, rotations, folder)
-        append_row(path, run | facts | _result(run, extractor, splits))
-        keras.backend.clear_session()
-    table = read_study(path, **same)
-    wanted = {row_key(run) for run in runs}
-    return table[[key in wanted for key in row_keys(table)]]
+        append_row(folder / "study.csv", run | facts | _result(run, extractor, splits))
+        del extractor
+        free_memory()
+
+
+def free_memory():
+    """Let go of the networks of a run, whose parts refer to each other.
+
+    Keras's `clear_session` does that too, and throws away the user's devices and dtype policy.
+    """
+    gc.collect()
 
 
 def _result(run, extractor, splits):
@@ -143,7 +186,6 @@ def _result(run, extractor, splits):
     }
     return settings | {
         "pretext": arm.pretext,
-        "transductive": False,
         "seconds": seconds,
         "validation_accuracy": round(accuracy(classifier, *splits.validation), 5),
         "test_accuracy": round(accuracy(classifier, *splits.test), 5),
@@ -185,36 +227,6 @@ def _pretrained(splits, run, rotations, folder):
         ) from error
 
 
-def _planned(arms, budgets, seeds, settings):
-    """Every run that is asked for, seed by seed: the part of its row that is known before."""
-    for budget in budgets:
-        check_count("budgets", budget)
-    for seed in seeds:
-        check_seed(seed, "seeds")
-    return [
-        {"arm": arm, "num_labels": int(budget), "seed": int(seed)} | settings
-        for seed in seeds
-        for budget in budgets
-        for arm in arms
-    ]
-
-
-def _fitting_arms(arms, network):
-    """The arms asked for, or all that find their blocks in the network."""
-    num_blocks = len(block_names(NETWORKS[network]((32, 32, 1), 0)))
-    highest = {
-        name: max(arm.settings.get("blocks", (arm.settings.get("block", 0),)))
-        for name, arm in ARMS.items()
-    }
-    if arms is None:
-        return [name for name in ARMS if highest[name] <= num_blocks]
-    _check_names("arms", arms, ARMS)
-    too_high = [name for name in arms if highest[name] > num_blocks]
-    if too_high:
-        raise InputError(f"arms must fit {network} with its {num_blocks} blocks, got {too_high}")
-    return list(arms)
-
-
 def _check_budgets(budgets, splits):
     most = len(splits.unlabelled) + len(splits.labelled.labels) - splits.num_classes
     if max(budgets) > most:
@@ -222,10 +234,3 @@ def _check_budgets(budgets, splits):
             f"budgets must be at most {most}, so that some images stay unlabelled, "
             f"got {max(budgets)}"
         )
-
-
-def _check_names(argument, names, known):
-    listed = list(names) if isinstance(names, (list, tuple)) else [names]
-    unknown = [name for name in listed if not isinstance(name, str) or name not in known]
-    if unknown or not listed:
-        raise InputError(f"{argument} must be of {', '.join(map(repr, known))}; got {unknown}")

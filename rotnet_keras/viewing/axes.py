@@ -4,21 +4,67 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import pathlib
 import textwrap
+from typing import Annotated
 
 import keras
 import matplotlib.axes
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rotnet_keras._base.arrays import check_images
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import printable, replace_text, replace_with
-from rotnet_keras._base.values import check_path, got
+from rotnet_keras._base.networks import AnyKerasModel
+from rotnet_keras._base.values import Text, check_path, got
 
 
-def draw_model(model, path, *, title=None):
+def _is_axes(ax):
+    return isinstance(ax, matplotlib.axes.Axes)
+
+
+def check_axes(name, ax):
+    """Return axes to draw on, or raise."""
+    if not _is_axes(ax):
+        raise InputError(f"{name} must be axes of matplotlib, or None, got {got(ax)}")
+    return ax
+
+
+def check_axes_array(name, axes):
+    """Return axes as an array, or raise; how many there must be, each plot says."""
+    try:
+        array = np.asarray(axes, object)
+    except ValueError:  # ragged
+        array = np.empty(0, object)
+    if not array.size or not all(map(_is_axes, array.flat)):
+        raise InputError(f"{name} must be an array of matplotlib's axes, or None, got {got(axes)}")
+    return array
+
+
+def check_axes_shape(axes, shape):
+    """For relations: raise unless the array of axes, where there is one, has a shape."""
+    if axes is not None and axes.shape != shape:
+        wanted = f"{shape[0]} axes" if len(shape) == 1 else f"{shape} axes"
+        raise InputError(f"axes must be an array of {wanted}, got {got(axes)}")
+
+
+def _check_file(name, path):
+    check_path(name, path)
+    if not pathlib.Path(path).name:
+        raise InputError(f"{name} must name a file, got {str(path)!r}")
+    return path
+
+
+# What a signature says beside an argument.
+Axes = Annotated[matplotlib.axes.Axes, check_axes]
+AxesArray = Annotated[np.ndarray, check_axes_array]
+NewFile = Annotated[str | os.PathLike[str], _check_file]
+
+
+@public()
+def draw_model(model: AnyKerasModel, path: NewFile, *, title: Text | None = None) -> pathlib.Path:
     """Write a diagram of a model's layers, or a text summary where Graphviz is not installed.
 
     Args:
@@ -30,20 +76,14 @@ def draw_model(model, path, *, title=None):
         `pathlib.Path` of the file written.
 
     Raises:
-        ValueError: `model` is no `keras.Model`, `path` none of a file, or `title` no text.
-        OSError: the file cannot be written.
+        InputError: `model` is not a `keras.Model`, `path` does not name a file, or `title` is not
+            a text.
+        FileError: the file cannot be written.
 
     Example:
         >>> written = draw_model(two_conv_extractor((28, 28, 1)), "model.png")  # doctest: +SKIP
     """
-    if not isinstance(model, keras.Model):
-        raise InputError(f"model must be a keras.Model, got {got(model)}")
-    check_path("path", path)
-    if title is not None and not isinstance(title, str):
-        raise InputError(f"title must be a text, or None, got {got(title)}")
     path, title = pathlib.Path(path), title or model.name
-    if not path.name:
-        raise InputError(f"path must be that of a file, got {str(path)!r}")
     diagram, text = (path.with_suffix(ending) for ending in (".png", ".txt"))
     try:
         dot = keras.utils.model_to_dot(model, show_shapes=True, show_layer_names=True, dpi=80)
@@ -77,46 +117,27 @@ def picture(path, title):
 
 
 def axes_or_new(ax, figsize=(6.5, 4.5)):
-    """The axes given, or those of a new figure; called when nothing is left to be refused."""
-    if ax is None:
-        return plt.subplots(figsize=figsize, layout="constrained")[1]
-    if not is_axes(ax):
-        raise InputError(f"ax must be axes of matplotlib, or None, got {got(ax)}")
-    return ax
+    """The axes given, or those of a new figure."""
+    return plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
 
 
 def grid_of_axes(axes, shape, figsize, **options):
-    """The array of axes given, or those of a new figure; called when nothing is left to refuse."""
-    if axes is None:
-        options = {"figsize": figsize, "squeeze": False, "layout": "constrained"} | options
-        return plt.subplots(*shape, **options)[1]
-    _check_axes(axes, shape)
-    return np.asarray(axes, object)
+    """The array of axes given, or those of a new figure."""
+    if axes is not None:
+        return axes
+    options = {"figsize": figsize, "squeeze": False, "layout": "constrained"} | options
+    return plt.subplots(*shape, **options)[1]
 
 
 def row_of_axes(axes, count, figsize, *, columns=None):
     """The same for axes in one row, which a new figure may break into several."""
     if axes is not None:
-        return grid_of_axes(axes, (count,), figsize)
+        return axes
     columns = columns or count
     grid = grid_of_axes(None, (math.ceil(count / columns), columns), figsize).ravel()
     for ax in grid[count:]:
         ax.remove()
     return grid[:count]
-
-
-def _check_axes(axes, shape):
-    try:
-        array = np.asarray(axes, object)
-    except ValueError:  # ragged
-        array = np.empty(0, object)
-    if array.shape != shape or not all(map(is_axes, array.flat)):
-        wanted = f"{shape[0]} axes" if len(shape) == 1 else f"{shape} axes"
-        raise InputError(f"axes must be an array of {wanted}, got {got(axes)}")
-
-
-def is_axes(ax):
-    return isinstance(ax, matplotlib.axes.Axes)
 
 
 def shown_text(name):
@@ -133,16 +154,9 @@ def wrapped_lines(name, width=14):
     return "\n".join(map(shown_text, textwrap.wrap(printable(name), width)))
 
 
-def as_pictures(images):
-    """Images as matplotlib takes them for 0..255: uint8, floats would be for 0..1."""
-    images = check_images(images)
-    if images.shape[-1] not in (1, 3):
-        raise InputError(f"images must have 1 or 3 channels, got {images.shape}")
-    return images.astype("uint8")
-
-
 def show_image(image, ax, *, framed=False):
     """Draw an image without ticks, and without a frame unless it is asked for."""
+    image = image.astype("uint8")  # matplotlib takes floats for 0..1
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
     shown = ax.imshow(image.squeeze(-1) if grey else image, **grey)
     ax.set(xticks=[], yticks=[])

@@ -2,17 +2,107 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated, Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from rotnet_keras._base.arrays import check_array, check_finite, check_have_names, check_labels
+from rotnet_keras._base.arrays import (
+    Labels,
+    check_array,
+    check_features,
+    check_finite,
+    check_have_names,
+    check_labels,
+)
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import check_list, check_mapping, check_table, got
-from rotnet_keras.viewing.axes import axes_or_new, shown_text
+from rotnet_keras._base.values import Names, check_list, check_mapping, check_table, got
+from rotnet_keras.viewing.axes import Axes, axes_or_new, shown_text
 
 
-def plot_history(histories, metric="accuracy", *, ax=None):
+def _recorded(history):
+    """The numbers by metric of a Keras `History`, or of such a dictionary."""
+    return getattr(history, "history", history)
+
+
+def _check_histories(name, histories):
+    check_mapping(name, histories, "Keras histories by label")
+    for history in histories.values():
+        check_mapping(f"{name}: each", _recorded(history), "recorded numbers by metric")
+    return histories
+
+
+def _all_have_metric(histories, metric):
+    for values in map(_recorded, histories.values()):
+        if not isinstance(metric, str) or metric not in values:
+            raise InputError(f"metric must be one of {tuple(values)}, got {got(metric)}")
+        check_array("histories", check_list("histories", values[metric], "number"))
+
+
+def _check_points(name, points):
+    points = check_features(name, points)
+    if points.shape[1] != 2:
+        raise InputError(f"{name} must be (N, 2) with N at least 1, got {points.shape}")
+    return points
+
+
+def _one_label_a_point(points, labels):
+    check_labels(labels, len(points), each="points")
+
+
+def _check_accuracies(name, accuracies):
+    check_mapping(name, accuracies, "accuracies by arm by series")
+    for by_arm in accuracies.values():
+        check_mapping(f"{name}: each", by_arm, "numbers by arm")
+        check_finite(name, check_array(name, list(by_arm.values())))
+    if len({tuple(by_arm) for by_arm in accuracies.values()}) > 1:
+        raise InputError(f"{name} must be of the same arms in all series, got {accuracies}")
+    return accuracies
+
+
+def _check_summary(name, summary):
+    check_table(name, summary, ("arm", "num_labels", "mean", "ci95"))
+    return summary
+
+
+def _check_published(name, published):
+    check_mapping(name, published, "figures by name")
+    for figures in published.values():
+        check_mapping(f"{name}: each", figures, "percent by number of labels")
+        check_finite(name, check_array(name, [*figures, *figures.values()]))
+    return published
+
+
+def _check_matrix(name, matrix):
+    matrix = check_array(name, matrix)
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
+    if not square or not np.issubdtype(matrix.dtype, np.integer) or matrix.min() < 0:
+        raise InputError(f"{name} must be (K, K) counts, K at least 1, got {got(matrix)}")
+    return matrix
+
+
+def _one_name_a_row(matrix, class_names):
+    if len(class_names) != len(matrix):
+        raise InputError(
+            f"class_names must be {len(matrix)}, one for each row, got {got(class_names)}"
+        )
+
+
+# What a signature says beside an argument.
+Histories = Annotated[Mapping[str, Any], _check_histories]
+Points = Annotated[np.ndarray, _check_points]
+Accuracies = Annotated[Mapping[str, Mapping[str, float]], _check_accuracies]
+Summary = Annotated[pd.DataFrame, _check_summary]
+Published = Annotated[Mapping[str, Mapping[int, float]], _check_published]
+Matrix = Annotated[np.ndarray, _check_matrix]
+
+
+@public(_all_have_metric)
+def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | None = None) -> Axes:
     """Draw training curves, and the validation curves dashed in the same colour.
 
     Args:
@@ -24,22 +114,17 @@ def plot_history(histories, metric="accuracy", *, ax=None):
         The axes.
 
     Raises:
-        ValueError: no history, a `metric` that one of them did not record, or `ax` that is none.
+        InputError: there is no history, one of them did not record `metric`, or `ax` is not axes
+            of matplotlib.
 
     Example:
         >>> ax = plot_history({"rotation": {"accuracy": [0.8, 0.9], "val_accuracy": [0.7, 0.8]}})
         >>> len(ax.lines)
         2
     """
-    check_mapping("histories", histories, "Keras histories by label")
-    recorded = {label: getattr(one, "history", one) for label, one in histories.items()}
-    for values in recorded.values():
-        check_mapping("histories", values, "recorded numbers by metric, within that by label")
-        if not isinstance(metric, str) or metric not in values:
-            raise InputError(f"metric must be one of {tuple(values)}, got {got(metric)}")
-        check_array("histories", check_list("histories", values[metric], "number"))
     ax = axes_or_new(ax)
-    for label, values in recorded.items():
+    for label, history in histories.items():
+        values = _recorded(history)
         epochs = np.arange(1, len(values[metric]) + 1)
         marker = "o" if len(epochs) == 1 else None
         (line,) = ax.plot(epochs, values[metric], marker=marker, label=f"{label}, training")
@@ -53,11 +138,12 @@ def plot_history(histories, metric="accuracy", *, ax=None):
     return ax
 
 
-def plot_map(points, labels, class_names, *, ax=None):
+@public(_one_label_a_point, check_have_names)
+def plot_map(points: Points, labels: Labels, class_names: Names, *, ax: Axes | None = None) -> Axes:
     """Scatter a two-dimensional map of images, coloured by class, with a legend of the names.
 
     Args:
-        points: `(N, 2)`, as `umap_map` returns them.
+        points: `(N, 2)`, as `umap_points` returns them.
         labels: `(N,)` whole numbers.
         class_names: one a class.
         ax: axes to draw on; None makes a figure.
@@ -66,25 +152,18 @@ def plot_map(points, labels, class_names, *, ax=None):
         The axes.
 
     Raises:
-        ValueError: points that are not finite, `(N, 2)`, one or more; not a label for each, or a
-            label without a name; `ax` that is none.
+        InputError: the points are not finite and `(N, 2)` with N at least 1, there is not one
+            label for each, a label has no name, or `ax` is not axes of matplotlib.
 
     Example:
         >>> ax = plot_map(np.zeros((4, 2)), np.array([0, 0, 1, 1]), ["Bag", "Coat"])
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
         ['Bag', 'Coat']
     """
-    points = check_array("points", points)
-    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
-        raise InputError(f"points must be (N, 2) with N at least 1, got {points.shape}")
-    check_finite("points", points)
-    labels = check_labels(labels, len(points), each="points")
-    class_names = check_list("class_names", class_names, "name, one for each class")
-    check_have_names(labels, class_names)
-    ax = axes_or_new(ax, figsize=(8.5, 6.5))
-    colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "gist_rainbow")
-    for label, name in enumerate(class_names):
-        colour = colours(label if len(class_names) <= 10 else label / len(class_names))
+    ax, names = axes_or_new(ax, figsize=(8.5, 6.5)), list(class_names)
+    colours = plt.get_cmap("tab10" if len(names) <= 10 else "gist_rainbow")
+    for label, name in enumerate(names):
+        colour = colours(label if len(names) <= 10 else label / len(names))
         chosen = points[labels == label]
         ax.scatter(*chosen.T, s=4, color=colour, alpha=0.6, linewidths=0, label=shown_text(name))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=4, frameon=False)
@@ -92,7 +171,8 @@ def plot_map(points, labels, class_names, *, ax=None):
     return ax
 
 
-def plot_accuracies(accuracies, *, ax=None):
+@public()
+def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
     """Draw accuracies as grouped bars, each with its number.
 
     Args:
@@ -104,19 +184,14 @@ def plot_accuracies(accuracies, *, ax=None):
         The axes.
 
     Raises:
-        ValueError: no accuracies, series with different arms, or `ax` that is none.
+        InputError: there are no accuracies, the series have different arms, or `ax` is not axes
+            of matplotlib.
 
     Example:
         >>> ax = plot_accuracies({"blog": {"scratch": 0.6}, "this run": {"scratch": 0.8}})
         >>> [text.get_text() for text in ax.texts]
         ['60.0', '80.0']
     """
-    check_mapping("accuracies", accuracies, "accuracies by arm by series")
-    for by_arm in accuracies.values():
-        check_mapping("accuracies", by_arm, "numbers by arm, within that by series")
-        check_finite("accuracies", check_array("accuracies", list(by_arm.values())))
-    if len({tuple(by_arm) for by_arm in accuracies.values()}) > 1:
-        raise InputError(f"accuracies must be of the same arms in all series, got {accuracies}")
     ax = axes_or_new(ax, figsize=(7.5, 4.5))
     width = 0.85 / len(accuracies)
     for i, (series, by_arm) in enumerate(accuracies.items()):
@@ -130,7 +205,10 @@ def plot_accuracies(accuracies, *, ax=None):
     return ax
 
 
-def plot_budgets(summary, *, published=None, ax=None):
+@public()
+def plot_budgets(
+    summary: Summary, *, published: Published | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw accuracy against the number of labels, one line an arm, with 95% intervals.
 
     Args:
@@ -143,8 +221,8 @@ def plot_budgets(summary, *, published=None, ax=None):
         The axes.
 
     Raises:
-        ValueError: a `summary` without rows or without those columns, `published` that is no such
-            dictionary, or `ax` that is none.
+        InputError: `summary` lacks rows or columns, `published` is not such a dictionary, or
+            `ax` is not axes of matplotlib.
 
     Example:
         >>> summary = {"arm": ["a", "a"], "num_labels": [10, 100], "mean": [50, 60], "ci95": [2, 1]}
@@ -152,26 +230,9 @@ def plot_budgets(summary, *, published=None, ax=None):
         >>> ax.get_xscale(), ax.get_legend_handles_labels()[1]
         ('log', ['other', 'a'])
     """
-    check_table("summary", summary, ("arm", "num_labels", "mean", "ci95"))
-    if published is not None:
-        check_mapping("published", published, "figures by name")
-        for figures in published.values():
-            check_mapping("published", figures, "percent by number of labels, within that by name")
-            numbers = check_array("published", [*figures, *figures.values()])
-            check_finite("published", numbers)
     ax = axes_or_new(ax, figsize=(9, 6))
-    last = summary.sort_values("num_labels").groupby("arm")["mean"].last()
-    colours = plt.get_cmap("tab20")
-    for number, arm in enumerate(last.sort_values(ascending=False).index):
-        runs = summary[summary["arm"] == arm].sort_values("num_labels")
-        style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
-        without = "pretext" in runs and not runs["pretext"].any()
-        style["linestyle"] = "--" if without else "-"
-        ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
-    for number, (name, points) in enumerate((published or {}).items()):
-        style = {"color": "black", "markerfacecolor": "white", "markersize": 7, "zorder": 5}
-        style |= {"marker": "x+*sDP"[number % 6], "linestyle": "none"}
-        ax.plot(list(points), list(points.values()), label=name, **style)
+    _draw_arms(summary, ax)
+    _draw_published(published or {}, ax)
     ticks = sorted(summary["num_labels"].unique())
     ax.set(xscale="log", xlabel="labels in all", ylabel="test accuracy (%)")
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -184,11 +245,12 @@ def plot_budgets(summary, *, published=None, ax=None):
     return ax
 
 
-def plot_confusion(matrix, class_names, *, ax=None):
+@public(_one_name_a_row)
+def plot_confusion(matrix: Matrix, class_names: Names, *, ax: Axes | None = None) -> Axes:
     """Draw a confusion matrix, true classes in rows, with its counts.
 
     Args:
-        matrix: `(K, K)` counts, as `confusion` returns them.
+        matrix: `(K, K)` counts, as `confusion_matrix` returns them.
         class_names: one a class.
         ax: axes to draw on; None makes a figure.
 
@@ -196,22 +258,13 @@ def plot_confusion(matrix, class_names, *, ax=None):
         The axes.
 
     Raises:
-        ValueError: a `matrix` that is not square or of no whole numbers, not a name for each of
-            its rows, or `ax` that is none.
+        InputError: `matrix` is not square or not whole numbers, there is not one name for each of
+            its rows, or `ax` is not axes of matplotlib.
 
     Example:
         >>> plot_confusion(np.eye(2, dtype=int), ["Bag", "Coat"]).get_xlabel()
         'predicted class'
     """
-    matrix = check_array("matrix", matrix)
-    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
-    if not square or not np.issubdtype(matrix.dtype, np.integer) or matrix.min() < 0:
-        raise InputError(f"matrix must be (K, K) counts, K at least 1, got {got(matrix)}")
-    class_names = check_list("class_names", class_names, "name, one for each class")
-    if len(class_names) != len(matrix):
-        raise InputError(
-            f"class_names must be {len(matrix)}, one for each row, got {got(class_names)}"
-        )
     ax = axes_or_new(ax, figsize=(7.5, 7))
     names = [shown_text(name) for name in class_names]
     display = ConfusionMatrixDisplay(matrix, display_labels=names)
@@ -219,3 +272,22 @@ def plot_confusion(matrix, class_names, *, ax=None):
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
     ax.set(xlabel="predicted class", ylabel="true class")
     return ax
+
+
+def _draw_arms(summary, ax):
+    """A line for each arm, the one that ends highest first."""
+    last = summary.sort_values("num_labels").groupby("arm")["mean"].last()
+    colours = plt.get_cmap("tab20")
+    for number, arm in enumerate(last.sort_values(ascending=False).index):
+        runs = summary[summary["arm"] == arm].sort_values("num_labels")
+        style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
+        without = "pretext" in runs and not runs["pretext"].any()
+        style["linestyle"] = "--" if without else "-"
+        ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
+
+
+def _draw_published(published, ax):
+    for number, (name, points) in enumerate(published.items()):
+        style = {"color": "black", "markerfacecolor": "white", "markersize": 7, "zorder": 5}
+        style |= {"marker": "x+*sDP"[number % 6], "linestyle": "none"}
+        ax.plot(list(points), list(points.values()), label=name, **style)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
+import os
 import pathlib
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import check_count, check_path
+from rotnet_keras._base.values import Count, check_path
 
 
 def image_grid(images, side, *, resample=Image.Resampling.BICUBIC):
@@ -26,6 +29,17 @@ def image_grid(images, side, *, resample=Image.Resampling.BICUBIC):
             picture = picture.resize((side, side), resample)
         grid.paste(picture, (place % columns * side, place // columns * side))
     return grid
+
+
+def check_html(name, path):
+    """Return the path of a page, or raise unless its name ends in `.html`."""
+    check_path(name, path)
+    if pathlib.Path(path).suffix != ".html":
+        raise InputError(f"{name} must end in .html, got {str(path)!r}")
+    return path
+
+
+HtmlPath = Annotated[str | os.PathLike[str], check_html]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -45,7 +59,8 @@ class Page:
         return f'<iframe srcdoc="{text}" style="{style}" title="{name}"></iframe>'
 
 
-def show_page(path, *, height=760):
+@public()
+def show_html(path: HtmlPath, *, height: Count = 760) -> Page:
     """Show a page, as `save_explorer` and `save_report` write them, inside a notebook's cell.
 
     Args:
@@ -56,21 +71,15 @@ def show_page(path, *, height=760):
         An object that notebooks show as the page.
 
     Raises:
-        ValueError: no such file, or `height` below 1.
+        InputError: there is no such file, or `height` is below 1.
 
     Example:
-        >>> show_page(save_explorer("explorer.html", points, *test))  # doctest: +SKIP
+        >>> show_html(save_explorer("explorer.html", points, *test))  # doctest: +SKIP
     """
-    path = check_html(path)
-    check_count("height", height)
+    path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"path must be an .html file that is there, got {str(path)!r}")
+        raise InputError(f"path must be an .html file that exists, got {str(path)!r}")
     return Page(path, int(height))
 
 
-def check_html(path):
-    check_path("path", path)
-    path = pathlib.Path(path)
-    if path.suffix != ".html":
-        raise InputError(f"path must end in .html, got {str(path)!r}")
-    return path
+show_page = show_html  # its name in version 0.1

@@ -3,27 +3,64 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from rotnet_keras._base.arrays import check_array, check_indices, check_upright
+from rotnet_keras._base.arrays import Pictures, check_array, check_indices, images_are_square
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import check_table, got
-from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, ROTATIONS, rotate_batch
-from rotnet_keras.symmetry import rotation_errors
+from rotnet_keras._base.values import Names, check_table
+from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, ROTATIONS, Rotations, rotate_batch
+from rotnet_keras.symmetry import RotationCounts, counts_fit, rotation_report
 from rotnet_keras.viewing.axes import (
-    as_pictures,
+    AxesArray,
+    check_axes_shape,
     grid_of_axes,
-    is_axes,
     row_of_axes,
     show_image,
     shown_text,
 )
 
 
-def plot_rotations(images, *, axes=None):
+def _check_mistakes(name, mistakes):
+    """Return a table of rotations and probabilities, or raise."""
+    columns = ("image", "turned_by", "taken_for", "taken_probability")
+    check_table(name, mistakes, columns, "mistake")
+    for column in ("turned_by", "taken_for"):
+        degrees = check_array(name, mistakes[column])
+        if not np.isin(degrees, [90 * k for k in ROTATIONS]).all():
+            raise InputError(f"{name} must be {column} 0, 90, 180 or 270, got {degrees[:9]}")
+    shares = check_array(name, mistakes["taken_probability"])
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise InputError(f"{name} must have probabilities in 0..1, got {shares[:9]}")
+    return mistakes
+
+
+def _mistakes_are_of_images(images, mistakes):
+    check_indices("mistakes", mistakes["image"], len(images))
+
+
+def _four_axes_an_image(images, axes):
+    check_axes_shape(axes, (len(images), NUM_ROTATIONS))
+
+
+def _two_axes(axes):
+    check_axes_shape(axes, (2,))
+
+
+def _axes_for_mistakes(mistakes, axes):
+    check_axes_shape(axes, (len(mistakes),))
+
+
+Mistakes = Annotated[pd.DataFrame, _check_mistakes]
+
+
+@public(images_are_square, _four_axes_an_image)
+def plot_rotations(images: Pictures, *, axes: AxesArray | None = None) -> np.ndarray:
     """Show each image in its four rotations, one image a row (the blog's Fig. 3).
 
     Args:
@@ -34,13 +71,12 @@ def plot_rotations(images, *, axes=None):
         The `(N, 4)` array of axes.
 
     Raises:
-        ValueError: `images` or `axes` are not of that form.
+        InputError: `images` or `axes` are not of that form.
 
     Example:
         >>> plot_rotations(np.zeros((2, 28, 28, 1), "uint8")).shape
         (2, 4)
     """
-    images = check_upright(as_pictures(images))
     count = len(images)
     axes = grid_of_axes(axes, (count, NUM_ROTATIONS), (1.5 * NUM_ROTATIONS, 1.5 * count + 0.4))
     rotated = rotate_batch(images)[0].numpy().reshape(NUM_ROTATIONS, count, *images.shape[1:])
@@ -52,7 +88,14 @@ def plot_rotations(images, *, axes=None):
     return axes
 
 
-def plot_rotation_confusion(counts, class_names, *, rotations=ROTATIONS, axes=None):
+@public(counts_fit, _two_axes)
+def plot_rotation_confusion(
+    counts: RotationCounts,
+    class_names: Names,
+    *,
+    rotations: Rotations = ROTATIONS,
+    axes: AxesArray | None = None,
+) -> np.ndarray:
     """Draw which rotations are taken for which, and how well each class tells its own.
 
     On the left the confusion of all classes together, in percent of the images turned by each
@@ -67,10 +110,10 @@ def plot_rotation_confusion(counts, class_names, *, rotations=ROTATIONS, axes=No
         axes: two axes to draw on; None makes a figure.
 
     Returns:
-        The two axes, of the confusion and of the bars.
+        The array of the two axes, of the confusion and of the bars.
 
     Raises:
-        ValueError: as `rotation_errors`, or `axes` that are none.
+        InputError: as `rotation_report`, or `axes` are not two axes of matplotlib.
 
     Example:
         >>> counts = np.array([[[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]]])
@@ -78,13 +121,11 @@ def plot_rotation_confusion(counts, class_names, *, rotations=ROTATIONS, axes=No
         >>> [text.get_text() for text in bars.texts]
         ['82.5', '30.0']
     """
-    errors = rotation_errors(counts, class_names, rotations=rotations)
+    errors = rotation_report(counts, class_names, rotations=rotations)
     if axes is None:
         size = (11, max(4.8, 1.5 + 0.42 * len(errors)))
         figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
         figure.get_layout_engine().set(wspace=0.08)
-    elif np.shape(axes) != (2,) or not all(map(is_axes, axes)):
-        raise InputError(f"axes must be two axes of matplotlib, or None, got {got(axes)}")
     together = np.sum(counts, axis=0)
     share = 100 * together / np.maximum(together.sum(axis=1, keepdims=True), 1)
     display = ConfusionMatrixDisplay(share, display_labels=[ROTATION_NAMES[k] for k in rotations])
@@ -92,6 +133,42 @@ def plot_rotation_confusion(counts, class_names, *, rotations=ROTATIONS, axes=No
     axes[0].set_anchor("N")
     axes[0].set(xlabel="taken for", ylabel="turned by", title="All classes together (%)")
     _bars_of_classes(errors, axes[1])
+    return axes
+
+
+@public(images_are_square, _mistakes_are_of_images, _axes_for_mistakes)
+def plot_rotation_mistakes(
+    images: Pictures, mistakes: Mistakes, *, axes: AxesArray | None = None
+) -> np.ndarray:
+    """Show the images whose rotation was mistaken, turned as the network saw them.
+
+    Args:
+        images: `(N, S, S, C)` upright images with 1 or 3 channels, pixels 0..255.
+        mistakes: table of `rotation_mistakes`, or the first rows of it: each is a picture.
+        axes: array of one axes for each row; None makes a figure.
+
+    Returns:
+        The array of axes, `(number of mistakes,)`.
+
+    Raises:
+        InputError: `images` or `axes` are not of that form, or `mistakes` lacks rows or columns,
+            or is not about these images.
+
+    Example:
+        >>> mistakes = rotation_mistakes([[[0.25, 0.75], [0, 1]]], rotations=(0, 2))
+        >>> (ax,) = plot_rotation_mistakes(np.zeros((1, 28, 28, 1), "uint8"), mistakes)
+        >>> print(ax.get_title())
+        turned by 0°,
+        taken for 180° (75%)
+    """
+    count = len(mistakes)
+    columns = min(count, 5)
+    size = (1.9 * columns, 2.1 * math.ceil(count / columns))
+    axes = row_of_axes(axes, count, size, columns=columns)
+    for ax, mistake in zip(axes, mistakes.itertuples(), strict=True):
+        show_image(np.rot90(images[mistake.image], int(mistake.turned_by) // 90), ax)
+        taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
+        ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)
     return axes
 
 
@@ -118,53 +195,3 @@ def _bars_of_classes(errors, ax):
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 3.5}
     ax.legend(ncols=2, frameon=False, **below)  # the distance in letters, however high the axes
     ax.spines[["top", "right"]].set_visible(False)
-
-
-def plot_rotation_mistakes(images, mistakes, *, axes=None):
-    """Show the images whose rotation was mistaken, turned as the network saw them.
-
-    Args:
-        images: `(N, S, S, C)` upright images with 1 or 3 channels, pixels 0..255.
-        mistakes: table of `rotation_mistakes`, or the first rows of it: each is a picture.
-        axes: array of one axes for each row; None makes a figure.
-
-    Returns:
-        The array of axes, `(number of mistakes,)`.
-
-    Raises:
-        ValueError: `images` or `axes` that are not of that form; `mistakes` without rows or
-            columns, or that are not of these images.
-
-    Example:
-        >>> mistakes = rotation_mistakes([[[0.25, 0.75], [0, 1]]], rotations=(0, 2))
-        >>> (ax,) = plot_rotation_mistakes(np.zeros((1, 28, 28, 1), "uint8"), mistakes)
-        >>> print(ax.get_title())
-        turned by 0°,
-        taken for 180° (75%)
-    """
-    images = check_upright(as_pictures(images))
-    _check_mistakes(mistakes, len(images))
-    count = len(mistakes)
-    columns = min(count, 5)
-    size = (1.9 * columns, 2.1 * math.ceil(count / columns))
-    axes = row_of_axes(axes, count, size, columns=columns)
-    for ax, mistake in zip(axes, mistakes.itertuples(), strict=True):
-        show_image(np.rot90(images[mistake.image], int(mistake.turned_by) // 90), ax)
-        taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
-        ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)
-    return axes
-
-
-def _check_mistakes(mistakes, count):
-    """Raise unless each row is of one of so many images, with rotations and a probability."""
-    check_table(
-        "mistakes", mistakes, ("image", "turned_by", "taken_for", "taken_probability"), "mistake"
-    )
-    check_indices("mistakes", mistakes["image"], count)
-    for column in ("turned_by", "taken_for"):
-        degrees = check_array("mistakes", mistakes[column])
-        if not np.isin(degrees, [90 * k for k in ROTATIONS]).all():
-            raise InputError(f"mistakes must be {column} 0, 90, 180 or 270, got {degrees[:9]}")
-    shares = check_array("mistakes", mistakes["taken_probability"])
-    if not ((shares >= 0) & (shares <= 1)).all():
-        raise InputError(f"mistakes must have probabilities in 0..1, got {shares[:9]}")

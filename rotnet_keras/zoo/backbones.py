@@ -7,20 +7,49 @@ import os
 import pathlib
 import sys
 import textwrap
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import keras
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError
 from rotnet_keras._base.files import load_model
-from rotnet_keras._base.values import check_count, check_function, check_seed, got
-from rotnet_keras.heads import HEAD, copy_model, finalised, reinitialise
-from rotnet_keras.models import NETWORKS, check_image_shape
+from rotnet_keras._base.keras_private import all_layers, is_functional, run_on
+from rotnet_keras._base.values import (
+    BatchFunction,
+    Count,
+    Seed,
+    got,
+)
+from rotnet_keras.heads import HEAD, copy_model, finalised, with_random_weights
+from rotnet_keras.models import NETWORKS, ImageShape, image_shape_of
 
 SMALLEST = 75  # pixels; no network of keras.applications wants more
 APPLICATIONS = tuple(sorted(n for n in vars(keras.applications) if n[0].isupper()))
 
 
-def make_extractor(backbone, image_shape, *, weights=None, layer=None, seed=0):
+def _grey_or_colour(name, image_shape):
+    shape = image_shape_of(name, image_shape)
+    if shape[2] not in (1, 3):
+        raise InputError(
+            f"{name} must be (height, width, channels) with 1 or 3 channels, got {got(image_shape)}"
+        )
+    return shape
+
+
+GreyOrColour = Annotated[Sequence[int], _grey_or_colour]
+
+
+@public()
+def make_extractor(
+    backbone: Any,
+    image_shape: ImageShape,
+    *,
+    weights: Any = None,
+    layer: str | None = None,
+    seed: Seed = 0,
+) -> keras.Model:
     """Build an extractor by the name of its network, or from a network that you have.
 
     Args:
@@ -36,31 +65,41 @@ def make_extractor(backbone, image_shape, *, weights=None, layer=None, seed=0):
 
     Raises:
         DatasetError: weights that cannot be downloaded.
-        ValueError: as `backbone_extractor`.
+        InputError: as `backbone_extractor`.
 
     Example:
         >>> make_extractor("two_conv", (28, 28, 1)).output_shape
         (None, 16)
     """
     if not isinstance(backbone, str) or backbone not in NETWORKS:
-        return backbone_extractor(backbone, image_shape, weights=weights, layer=layer, seed=seed)
+        shape = _grey_or_colour("image_shape", image_shape)
+        return backbone_extractor(backbone, shape, weights=weights, layer=layer, seed=seed)
     if weights is not None:
         raise InputError(f"weights must be None for the network {backbone!r}, got {got(weights)}")
     extractor = NETWORKS[backbone](image_shape, seed)
     if layer is None:
         return extractor
-    return backbone_extractor(extractor, image_shape, layer=layer)
+    return backbone_extractor(extractor, _grey_or_colour("image_shape", image_shape), layer=layer)
 
 
+@public()
 def backbone_extractor(
-    backbone, image_shape, *, weights=None, layer=None, preprocess=None, input_size=None, seed=0
-):
+    backbone: Any,
+    image_shape: GreyOrColour,
+    *,
+    weights: Any = None,
+    layer: str | None = None,
+    preprocess: BatchFunction | None = None,
+    input_size: Count | None = None,
+    seed: Seed = 0,
+) -> keras.Model:
     """Make an extractor of any functional Keras model: images as they are in, a vector out.
 
     Images are brought to the size, the channels and the range of pixels that the network wants by
     layers of the extractor itself; the network's own layers keep their names and can be cut at
-    (`cut`, `join_blocks`, `linear_probe`). Batch normalisation forgets at least as fast as Keras's
-    default: MobileNet's own averages take thousands of updates, more than few labels allow.
+    (`cut_at_block`, `join_blocks`, `linear_probe`). Batch normalisation forgets at least as fast
+    as Keras's default: MobileNet's own averages take thousands of updates, more than few labels
+    allow.
 
     Args:
         backbone: name of a network of `keras.applications`, such as "MobileNetV2"; a `.keras` file;
@@ -82,7 +121,7 @@ def backbone_extractor(
 
     Raises:
         DatasetError: weights that cannot be downloaded.
-        ValueError: an unknown name or layer, a model that is not functional or does not take
+        InputError: an unknown name or layer, a model that is not functional or does not take
             images, or weights that do not fit it.
 
     Example:
@@ -92,23 +131,22 @@ def backbone_extractor(
 
     Reference: https://keras.io/api/applications
     """
-    shape = _check_shape(image_shape)
-    check_function("preprocess", preprocess)
-    check_seed(seed)
-    if input_size is not None:
-        check_count("input_size", input_size)
     if isinstance(backbone, str) and backbone in APPLICATIONS:
-        network, own = _application(backbone, input_size or max(*shape[:2], SMALLEST), weights)
+        network, own = _application(
+            backbone, input_size or max(*image_shape[:2], SMALLEST), weights
+        )
         preprocess = own if preprocess is None else preprocess
     else:
         network = _own_network(backbone)
         if weights is not None:
             _load_weights(network, weights)
-    images = keras.Input(shape, name="images")
+    images = keras.Input(image_shape, name="images")
     x = _as_wanted(images, network.input_shape, input_size)
     x = x if preprocess is None else _preprocessed(x, preprocess)
     extractor = _cut_flat(network, images, x, layer)
-    fresh = reinitialise(extractor, seed=seed)  # which gives Dropout and its like a seed, too
+    fresh = with_random_weights(
+        extractor, seed=seed
+    )  # which gives Dropout and its like a seed, too
     if isinstance(backbone, str) and backbone in APPLICATIONS and weights is None:
         return fresh
     fresh.set_weights(extractor.get_weights())
@@ -138,7 +176,7 @@ def _application(name, size, weights):
 def _own_network(backbone):
     if isinstance(backbone, (str, os.PathLike)) and str(backbone).endswith(".keras"):
         backbone = load_model(backbone)
-    functional = isinstance(backbone, keras.Model) and hasattr(backbone, "_run_through_graph")
+    functional = isinstance(backbone, keras.Model) and is_functional(backbone)
     if not functional or len(backbone.inputs) != 1 or len(backbone.inputs[0].shape) != 4:
         raise InputError(
             "backbone must be a functional keras.Model with one input of images, a .keras file of "
@@ -205,7 +243,7 @@ def _cut_flat(network, images, x, layer):
             f"layer must be the name of one of the layers of {network.name}, {len(names)} in all, "
             f"such as {_near(layer, names)}; got {got(layer)}"
         )
-    for part in network._flatten_layers():
+    for part in all_layers(network):
         if isinstance(part, keras.layers.BatchNormalization):
             part.momentum = min(part.momentum, 0.99)
     end = network.outputs[0] if layer is None else network.get_layer(layer).output
@@ -216,7 +254,7 @@ def _cut_flat(network, images, x, layer):
     lower = keras.Model(network.inputs[0], end)
     # What clone_model does, too; called on x, a model would become one nested layer without names.
     try:
-        features = lower._run_through_graph(x, operation_fn=lambda operation: operation)
+        features = run_on(lower, x)
     except ValueError as error:
         raise InputError(
             f"image_shape, input_size and preprocess must lead to what {network.name} can be built "
@@ -225,14 +263,6 @@ def _cut_flat(network, images, x, layer):
     if len(features.shape) > 2:
         features = keras.layers.GlobalAveragePooling2D(name="features")(features)
     return keras.Model(images, features, name=network.name)
-
-
-def _check_shape(image_shape):
-    shape = check_image_shape(image_shape)
-    if shape[2] not in (1, 3):
-        message = "image_shape must be (height, width, channels) with 1 or 3 channels, got "
-        raise InputError(f"{message}{got(image_shape)}")
-    return shape
 
 
 def _near(name, known):

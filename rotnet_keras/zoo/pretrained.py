@@ -8,17 +8,22 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+from typing import Literal, get_args
 
+import keras
+
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import load_model
-from rotnet_keras._base.values import check_choice
 from rotnet_keras.heads import remove_head
 
-EXTRACTORS = ("two_conv_fashion_mnist", "conv_blocks_fashion_mnist")
+ExtractorName = Literal["two_conv_fashion_mnist", "conv_blocks_fashion_mnist"]
+EXTRACTORS = get_args(ExtractorName)
 FOLDER = pathlib.Path(__file__).parent / "extractors"
 
 
-def load_extractor(name, *, with_head=False):
+@public()
+def load_extractor(name: ExtractorName, *, with_head: bool = False) -> keras.Model:
     """Load an extractor that was pretrained on the rotations of Fashion-MNIST; nothing is fetched.
 
     The card beside it, in `rotnet_keras/zoo/extractors`, says what it was made of and how, what
@@ -37,14 +42,13 @@ def load_extractor(name, *, with_head=False):
         and 270 degrees.
 
     Raises:
-        ValueError: an unknown name, or files that are missing or damaged.
+        InputError: an unknown name, or files that are missing or damaged.
 
     Example:
         >>> extractor = load_extractor("conv_blocks_fashion_mnist")
         >>> extract_features(extractor, np.zeros((5, 28, 28, 1), "uint8")).shape
         (5, 128)
     """
-    check_choice("name", name, EXTRACTORS)
     path = FOLDER / f"{name}.keras"
     wanted, found = read_facts(path)["sha256"], sha256(path)
     if found != wanted:

@@ -1,0 +1,132 @@
+"""What a run found out: its file, and the summary of several runs."""
+
+import importlib.metadata
+import json
+import platform
+
+import pytest
+
+from rotnet_keras import run_experiment, save_report, summarise
+from rotnet_keras.jobs import results as jobs_results
+from rotnet_keras.jobs.settings import RunSettings
+
+ARMS = ("scratch", "frozen", "fine_tuned")
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_memory", "name", "told"),
+    [
+        (None, [], "fashion_mnist", True),
+        ("garments", ["backbone"], "garments", True),
+        ("fashion_mnist", ["dataset"], "fashion_mnist", False),
+        ("./fashion_mnist", [], "fashion_mnist", False),
+        ("mnist", [], "mnist", False),
+    ],
+)
+def test_whose_data_is_the_blogs(asked, in_memory, name, told):
+    assert jobs_results.is_blogs_data(asked, in_memory, name) is told
+
+
+def test_a_finished_run_with_an_explorer_more_is_not_repeated(tmp_path):
+    path, asked = tmp_path / "results.json", {"seed": 0}
+    plain, explored = (RunSettings(seed=0, explorer=flag) for flag in (False, True))
+    path.write_text(json.dumps({"asked": asked | {"explorer": True}}))
+    assert jobs_results.finished_results(path, plain)
+    assert jobs_results.finished_results(path, explored)
+    path.write_text(json.dumps({"asked": asked}))
+    assert jobs_results.finished_results(path, plain)
+    assert jobs_results.finished_results(path, explored) is None
+    assert jobs_results.finished_results(path, RunSettings(seed=1)) is None
+
+
+def run(rotation, value):
+    return {
+        "rotation_accuracy": rotation,
+        "arms": {arm: {"short": value, "long": 0.8} for arm in ARMS},
+    }
+
+
+def test_summary_of_several_runs():
+    table = summarise([run(0.96, 0.5), run(0.98, 0.6), run(0.97, 0.7)])
+    assert table.loc["rotation", "mean"] == pytest.approx(97)
+    assert table.loc["scratch, short", "mean"] == pytest.approx(60)
+    # Standard deviation 0.1, three runs, Student's t of 4.303 for two degrees of freedom.
+    assert table.loc["scratch, short", "ci95"] == pytest.approx(
+        100 * 4.3027 * 0.1 / 3**0.5, rel=1e-4
+    )
+    assert table.loc["frozen, long", "ci95"] == pytest.approx(0, abs=1e-9)
+    assert table["blog"].tolist() == pytest.approx([97, 40, 60, 75, 15, 40, 60, 75, 15])
+    assert set(table["runs"]) == {3}
+
+
+def test_gain_is_paired_by_run():
+    runs = [run(0.97, 0.5), run(0.97, 0.9)]
+    for one in runs:
+        one["arms"]["fine_tuned"] = {"short": one["arms"]["scratch"]["short"] + 0.05, "long": 0.82}
+    table = summarise(runs)
+    assert table.loc["gain, short", "mean"] == pytest.approx(5)
+    assert table.loc["gain, short", "ci95"] == pytest.approx(0, abs=1e-9)
+    assert table.loc["gain, long", "mean"] == pytest.approx(2)
+
+
+def test_summary_of_one_run_has_no_interval_and_of_none_is_an_error():
+    assert summarise([run(0.97, 0.5)])["ci95"].isna().all()
+    with pytest.raises(ValueError, match="results must hold at least one run"):
+        summarise([])
+
+
+def test_results_of_earlier_versions_are_read_without_what_they_lack(results, tmp_path):
+    newer = ("format", "skipped", "in_memory", "num_test", "epochs", "seconds", "versions")
+    earlier = {name: value for name, value in results.items() if name not in newer}
+    (tmp_path / "results.json").write_text(json.dumps(earlier))
+    read = jobs_results.read_results(tmp_path / "results.json")
+    assert (read.num_test, read.epochs, read.rotation_accuracy) == (None, {}, 0.9804)
+    assert read.as_dict().keys() == results.keys()
+    page = save_report(tmp_path).read_text(encoding="utf-8")
+    assert "It names the rotation of" in page
+    assert "the test images, were met" not in page
+
+
+def test_what_is_written_is_read_again(results, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    read = jobs_results.read_results(tmp_path / "results.json").as_dict()
+    assert read == results
+    assert read["format"] == jobs_results.FORMAT
+
+
+def test_results_of_a_newer_version_are_refused_and_stay(results, tmp_path):
+    newer = json.dumps(results | {"format": 2})
+    (tmp_path / "results.json").write_text(newer)
+    with pytest.raises(ValueError, match=r"folder must hold .* of format 2, which another version"):
+        save_report(tmp_path)
+    again = {"seed": 7, "num_labels": 1000, "skip_finished": True, "output": tmp_path}
+    with pytest.raises(ValueError, match=r"output must hold no newer results, .* of format 2"):
+        run_experiment("fashion_mnist", **again)
+    assert (tmp_path / "results.json").read_text() == newer
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_results_of_before_a_setting_was_known_are_finished_ones(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({"asked": {"dataset": "mnist"}}))
+    path = tmp_path / "results.json"
+    assert jobs_results.finished_results(path, RunSettings("mnist"))
+    assert jobs_results.finished_results(path, RunSettings("mnist", fit="pad")) is None
+    path.write_text('{"asked": {"data')
+    assert jobs_results.finished_results(path, RunSettings("mnist")) is None
+
+
+def test_versions_of_what_is_installed(monkeypatch):
+    def version(name):
+        if name in ("tensorflow", "tensorflow-datasets", "rotnet-keras"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return f"{name} 1"
+
+    assert jobs_results.package_versions()["tensorflow"]
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert jobs_results.package_versions() == {
+        "python": platform.python_version(),
+        "tensorflow-cpu": "tensorflow-cpu 1",
+        "keras": "keras 1",
+        "umap-learn": "umap-learn 1",
+        "numpy": "numpy 1",
+    }
