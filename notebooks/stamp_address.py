@@ -1,4 +1,5 @@
-"""Copy the repository's address from setup.cfg into all badges, install cells and links to tables.
+"""Copy the repository's address from setup.cfg into badges, install cells and links to tables, into
+the citation and the guide to contributing.
 
 python notebooks/stamp_address.py          writes it
 python notebooks/stamp_address.py --check  says which files differ, and exits with 1 if any does
@@ -11,10 +12,12 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# An owner/name behind the fixed part of a badge, an install cell or a link to a file.
+# An owner/name behind the fixed part of a badge, an install cell, a link to a file, a citation's
+# address, or a clone.
 ADDRESS = re.compile(
     r"(?P<before>colab\.research\.google\.com/github/|git\+https://github\.com/"
-    r"|raw\.githubusercontent\.com/)"
+    r"|raw\.githubusercontent\.com/|repository-code: https://github\.com/"
+    r"|git clone https://github\.com/)"
     r"[\w.-]+/[\w.-]+?(?=/blob/|/main/|[\"'\\\s@]|\.git\b)"
 )
 
@@ -25,12 +28,13 @@ def stamped(text, repository):
 
 
 def main(check=False):
-    """Stamp or check README and notebooks; return the exit status."""
+    """Stamp or check all files that hold the address; return the exit status."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     repository = setup["metadata"]["url"].removeprefix("https://github.com/")
     differing = []
-    for path in [ROOT / "README.md", *sorted(ROOT.glob("notebooks/*.ipynb"))]:
+    places = ("README.md", "CITATION.cff", ".github/CONTRIBUTING.md", "notebooks/*.ipynb")
+    for path in [path for place in places for path in sorted(ROOT.glob(place))]:
         text = path.read_text(encoding="utf-8")
         if not ADDRESS.search(text):
             sys.exit(f"{path.name} holds no address to stamp")

@@ -128,6 +128,7 @@ from .zoo.pretrained import (
 # Wing few_labels: probes, graphs, self-training, the recipe
 from .few_labels.graph import (
     guess_labels as guess_labels,
+    pseudo_label as pseudo_label,
     soft_neighbours as soft_neighbours,
     spread_labels as spread_labels,
 )
@@ -174,8 +175,10 @@ from .viewing.inside import (
 from .viewing.maps import (
     align_maps as align_maps,
     umap_map as umap_map,
+    umap_points as umap_points,
 )
 from .viewing.pages import (
+    show_html as show_html,
     show_page as show_page,
 )
 from .viewing.rotations import (

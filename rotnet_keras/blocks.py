@@ -16,7 +16,7 @@ from rotnet_keras.heads import copy_model
 
 
 def check_blocks(name, blocks):
-    """Return numbers or names of blocks as a list, or raise; which there are, the network says."""
+    """Return numbers or names of blocks as a list, or raise; whether they exist is not checked."""
     if isinstance(blocks, (tuple, list)) and not blocks:
         raise InputError(f"{name} must name at least one block, got none")
     return check_list(name, blocks, "number or name of a layer")
@@ -30,13 +30,13 @@ def block_names(extractor: Model) -> tuple[str, ...]:
     """Return the names of an extractor's cut points, from the lowest block to the highest.
 
     Args:
-        extractor: `keras.Model` of this package, or any whose cut points are named alike.
+        extractor: functional `keras.Model` whose cut points are named as in this package.
 
     Returns:
         tuple of layer names: `block1`, `block2` ..., or `pool1`, `pool2` of the blog's network.
 
     Raises:
-        ValueError: `extractor` is no functional model with one input.
+        InputError: `extractor` is not a functional model with one input.
 
     Example:
         >>> block_names(conv_blocks_extractor((28, 28, 1)))
@@ -59,7 +59,7 @@ def cut_at_block(extractor: Model, block: int | str, *, share_weights: bool = Fa
         `keras.Model` from the extractor's input to the maps of the block, `(B, H, W, C)`.
 
     Raises:
-        ValueError: no such block, or `extractor` is no functional model with one input.
+        InputError: there is no such block, or `extractor` is not a functional model with one input.
 
     Example:
         >>> cut_at_block(conv_blocks_extractor((28, 28, 1)), 2).output_shape
@@ -67,7 +67,7 @@ def cut_at_block(extractor: Model, block: int | str, *, share_weights: bool = Fa
 
     Reference: the probes of each block are table 1 of https://arxiv.org/abs/1803.07728
     """
-    # What a model within the model puts out belongs to its own graph.
+    # The output of a model within the model belongs to a graph of its own, and cannot be cut at.
     name = _layer_of_block(extractor, block, nested=False)
     lower = keras.Model(extractor.inputs[0], extractor.get_layer(name).output, name=extractor.name)
     return lower if share_weights else copy_model(lower)
@@ -93,8 +93,8 @@ def join_blocks(extractor: Model, blocks: Blocks | None = None, *, grid: Count =
         highest of the blocks.
 
     Raises:
-        ValueError: a block that the extractor does not have or whose output are no maps, none at
-            all, an extractor that is no functional model with one input, or `grid` below 1.
+        InputError: a block that the extractor does not have or whose output is not maps, no block
+            at all, an extractor that is not a functional model with one input, or `grid` below 1.
 
     Example:
         >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16, 32))
@@ -124,7 +124,7 @@ def layers_of_blocks(extractor, blocks):
     names = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
     maps = [extractor.get_layer(name).output for name in names]
     if not all(isinstance(x, keras.KerasTensor) and len(x.shape) == 4 for x in maps):
-        raise InputError(f"blocks must put out maps (B, H, W, C), got {blocks}")
+        raise InputError(f"blocks must give maps (B, H, W, C), got {blocks}")
     return names
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn import metrics
 from rotnet_keras._base.arrays import (
     Images,
     Labels,
+    check_array,
     images_are_square,
     one_label_an_image,
 )
@@ -29,7 +31,27 @@ from rotnet_keras._base.values import Count, got
 from rotnet_keras.rotation import ROTATIONS, Rotations, rotation_dataset
 
 
-@public(extractor_takes_images)
+def _numbers(name, value):
+    values = check_array(name, value)
+    if values.ndim != 1:
+        raise InputError(f"{name} must be a list of numbers, got {got(values)}")
+    return values
+
+
+Numbers = Annotated[Sequence[float], _numbers]
+
+
+def has_one_output(extractor):
+    """A relation: a network that gives one output, where it says what it gives."""
+    shape = getattr(extractor, "output_shape", ())
+    if not isinstance(shape, tuple) or any(isinstance(part, tuple) for part in shape):
+        raise InputError(
+            f"extractor must have one output, got {got(extractor)} with outputs {shape}; "
+            "keras.Model(extractor.input, extractor.outputs[0]) has the first of them"
+        )
+
+
+@public(has_one_output, extractor_takes_images)
 def extract_features(
     extractor: AnyModel, images: Images, *, batch_size: Count = 1000
 ) -> np.ndarray:
@@ -45,7 +67,7 @@ def extract_features(
 
     Raises:
         InputError: `images` is not of rank 4, empty, not finite or not what the extractor takes,
-            `extractor` is no model, or `batch_size` below 1.
+            `extractor` is not a model or has several outputs, or `batch_size` is below 1.
 
     Example:
         >>> extractor = two_conv_extractor((28, 28, 1))
@@ -68,7 +90,10 @@ def predict_classes(model: Classifier, images: Images, *, batch_size: Count = 10
         >>> predict_classes(model, np.zeros((5, 28, 28, 1), "uint8")).shape
         (5,)
     """
-    return extract_features(model, images, batch_size=batch_size).argmax(axis=1)
+    logits = extract_features(model, images, batch_size=batch_size)
+    if logits.ndim != 2:  # of a subclass of Model, which does not say before
+        raise InputError(f"model must give logits (B, num_classes), got {got(logits)}")
+    return logits.argmax(axis=1)
 
 
 @public(one_label_an_image, model_takes_images, model_has_labels)
@@ -96,7 +121,7 @@ def accuracy(model: Classifier, images: Images, labels: Labels) -> float:
 
 @public(images_are_square, model_takes_images, model_tells_rotations)
 def rotation_accuracy(
-    model: Classifier, images: Images, *, rotations: Rotations = ROTATIONS, batch_size: Count = 250
+    model: AnyModel, images: Images, *, rotations: Rotations = ROTATIONS, batch_size: Count = 250
 ) -> float:
     """Measure how often a rotation model names the rotation, over all of them for every image.
 
@@ -155,8 +180,22 @@ confusion = confusion_matrix  # its name in version 0.1
 
 
 @public()
-def ci95(values: Sequence[float]) -> float:
-    """Half the width of the 95% interval of a mean, by Student's t; NaN for a single value."""
+def ci95(values: Numbers) -> float:
+    """Return half the width of the 95% confidence interval of a mean, by Student's t.
+
+    Args:
+        values: a number for each run, such as its accuracy.
+
+    Returns:
+        float, in the unit of `values`; NaN for a single value.
+
+    Raises:
+        InputError: `values` is not a list of one real number or more.
+
+    Example:
+        >>> f"{ci95([0.5, 0.75, 1.0]):.3f}"
+        '0.621'
+    """
     if len(values) < 2:
         return np.nan
     return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
@@ -164,4 +203,7 @@ def ci95(values: Sequence[float]) -> float:
 
 def _outputs(model, batch):
     """Inference on one batch; called directly, since `predict` would first compile a function."""
-    return keras.ops.convert_to_numpy(model(batch, training=False))
+    outputs = model(batch, training=False)
+    if isinstance(outputs, (list, tuple, dict)):  # of a subclass of Model, which does not say
+        raise InputError(f"extractor or model must have one output, got {len(outputs)}")
+    return keras.ops.convert_to_numpy(outputs)

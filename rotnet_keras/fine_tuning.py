@@ -1,25 +1,24 @@
-"""From an extractor and labelled images to a classifier: the loop, and its three arms."""
+"""From an extractor and labelled images to a classifier: the loop, and its three arms.
+
+Each works on tf.data and Keras's own `fit`, and repeats by its seed as `pretrain` does.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._base.arrays import (
     Images,
     Labels,
     check_below,
-    check_examples,
     check_fits,
-    check_outputs,
     count_classes,
     one_label_an_image,
 )
 from rotnet_keras._base.door import public
-from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.networks import (
     Callbacks,
     FunctionalClassifier,
@@ -27,48 +26,27 @@ from rotnet_keras._base.networks import (
     model_has_labels,
     model_takes_images,
 )
-from rotnet_keras._base.values import (
-    BatchFunction,
-    CheckpointPath,
-    Count,
-    Seed,
-    got,
-)
-from rotnet_keras.heads import (
-    Extractor,
-    attach_head,
-    freeze,
-    unfreeze,
-    with_random_weights,
-)
+from rotnet_keras._base.values import BatchFunction, Count, Seed
+from rotnet_keras.heads import Extractor, attach_head, freeze, unfreeze, with_random_weights
 from rotnet_keras.running.batches import endless_batches
-from rotnet_keras.running.checkpoint import Checkpoint
+from rotnet_keras.running.checkpoint import Checkpoint, CheckpointPath
 from rotnet_keras.running.devices import whole_batches
 from rotnet_keras.running.fitting import (
+    Optimizer,
+    Validation,
     checksum,
     compile_classifier,
     describe_images,
-    fingerprint,
+    describe_start,
     fit,
     fresh_optimizer,
+    model_takes_validation,
+    patience_needs_validation,
 )
 
 
-def _labelled_pair(name, validation):
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise InputError(f"{name} must be (images, labels), or None, got {got(validation)}")
-    return check_examples(*validation, whose=f"{name} ")
-
-
-def _patience_needs_validation(patience, validation):
-    if patience is not None and validation is None:
-        raise InputError("patience needs validation=(images, labels) to watch, got None")
-
-
-def _model_takes_validation(model, validation):
-    if validation is not None:
-        check_fits(validation[0].shape[1:], model, "validation images")
-        check_outputs(validation[1], model, "validation labels")
+def _classes(labels, num_classes):
+    return count_classes(labels) if num_classes is None else num_classes
 
 
 def _extractor_takes_validation(extractor, validation, labels, num_classes):
@@ -81,18 +59,17 @@ def _classes_for_labels(labels, num_classes):
     check_below(labels, _classes(labels, num_classes))
 
 
-Validation = Annotated[tuple[np.ndarray, np.ndarray], _labelled_pair]
-Optimizer = Annotated[Any, fresh_optimizer]  # a name, a dictionary or one of Keras's
 Trained = tuple[keras.Model, keras.callbacks.History]
-
-
-@public(
+ALL_FIT = (  # what must hold between the arguments of an arm
     one_label_an_image,
     extractor_takes_images,
-    _extractor_takes_validation,
     _classes_for_labels,
-    _patience_needs_validation,
+    _extractor_takes_validation,
+    patience_needs_validation,
 )
+
+
+@public(*ALL_FIT)
 def train_head(
     extractor: Extractor,
     images: Images,
@@ -116,23 +93,24 @@ def train_head(
         extractor: functional `keras.Model` from images to features `(B, D)`; it stays as it is.
         images: `(N, H, W, C)` array of pixels 0..255.
         labels: `(N,)` whole numbers from 0.
-        num_classes: number of outputs; None takes the highest label + 1.
-        epochs: as in `fit_classifier`, as are all that follow.
+        num_classes: outputs of the head; None for one more than the highest label.
+        epochs: passes over the images; this and all that follows is as in `fit_classifier`.
         batch_size: images in a batch.
         optimizer: name, dictionary or instance.
         validation: `(images, labels)`, held out.
-        patience: epochs without a better validation accuracy after which training stops.
+        patience: epochs without a better validation accuracy after which to stop.
         augment: function from a batch of images to the same shape.
         checkpoint: path of a file to go on from, ending in `.weights.h5`.
-        seed: of the new head and of the order of the images.
-        callbacks: Keras callbacks for `fit`.
+        seed: of the head's first weights and the order of the images.
+        callbacks: Keras callbacks.
         verbose: Keras's progress bar.
 
     Returns:
-        `(classifier, history)`: image to logits `(B, num_classes)`, and Keras's `History`.
+        `(classifier, history)`: from images to logits `(B, num_classes)`, and Keras's `History`.
 
     Raises:
-        InputError: as `fit_classifier` and `attach_head`.
+        InputError: as `fit_classifier`; an extractor that does not give vectors `(B, D)`.
+        FileError: the checkpoint cannot be written.
 
     Example:
         >>> images = np.zeros((20, 12, 12, 1), "uint8")
@@ -143,29 +121,13 @@ def train_head(
     """
     model = freeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
     return fit_classifier(
-        model,
-        images,
-        labels,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        validation=validation,
-        patience=patience,
-        augment=augment,
-        checkpoint=checkpoint,
-        seed=seed,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
+        model, images, labels, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
+        validation=validation, patience=patience, augment=augment, checkpoint=checkpoint,
+        seed=seed, callbacks=callbacks, verbose=verbose,
+    )  # fmt: skip
 
 
-@public(
-    one_label_an_image,
-    extractor_takes_images,
-    _extractor_takes_validation,
-    _classes_for_labels,
-    _patience_needs_validation,
-)
+@public(*ALL_FIT)
 def fine_tune(
     extractor: Extractor,
     images: Images,
@@ -185,7 +147,29 @@ def fine_tune(
 ) -> Trained:
     """Train a new head and, from their pretrained start, all layers below it.
 
-    Arguments, result and errors are those of `train_head`.
+    Args:
+        extractor: functional `keras.Model` from images to features `(B, D)`; it stays as it is, a
+            copy of it is trained.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers from 0.
+        num_classes: outputs of the head; None for one more than the highest label.
+        epochs: passes over the images; this and all that follows is as in `fit_classifier`.
+        batch_size: images in a batch.
+        optimizer: name, dictionary or instance.
+        validation: `(images, labels)`, held out.
+        patience: epochs without a better validation accuracy after which to stop.
+        augment: function from a batch of images to the same shape.
+        checkpoint: path of a file to go on from, ending in `.weights.h5`.
+        seed: of the head's first weights and the order of the images.
+        callbacks: Keras callbacks.
+        verbose: Keras's progress bar.
+
+    Returns:
+        `(classifier, history)`: from images to logits `(B, num_classes)`, and Keras's `History`.
+
+    Raises:
+        InputError: as `fit_classifier`; an extractor that does not give vectors `(B, D)`.
+        FileError: the checkpoint cannot be written.
 
     Example:
         >>> images = np.zeros((20, 12, 12, 1), "uint8")
@@ -196,29 +180,13 @@ def fine_tune(
     """
     model = unfreeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
     return fit_classifier(
-        model,
-        images,
-        labels,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        validation=validation,
-        patience=patience,
-        augment=augment,
-        checkpoint=checkpoint,
-        seed=seed,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
+        model, images, labels, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
+        validation=validation, patience=patience, augment=augment, checkpoint=checkpoint,
+        seed=seed, callbacks=callbacks, verbose=verbose,
+    )  # fmt: skip
 
 
-@public(
-    one_label_an_image,
-    extractor_takes_images,
-    _extractor_takes_validation,
-    _classes_for_labels,
-    _patience_needs_validation,
-)
+@public(*ALL_FIT)
 def train_from_scratch(
     extractor: Extractor,
     images: Images,
@@ -238,8 +206,29 @@ def train_from_scratch(
 ) -> Trained:
     """Train the extractor's architecture and a head from fresh weights: the baseline.
 
-    Arguments, result and errors are those of `train_head`; of the extractor only the architecture
-    is used, its weights are drawn anew from `seed`.
+    Args:
+        extractor: functional `keras.Model` from images to features `(B, D)`, of which only the
+            architecture is used.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers from 0.
+        num_classes: outputs of the head; None for one more than the highest label.
+        epochs: passes over the images; this and all that follows is as in `fit_classifier`.
+        batch_size: images in a batch.
+        optimizer: name, dictionary or instance.
+        validation: `(images, labels)`, held out.
+        patience: epochs without a better validation accuracy after which to stop.
+        augment: function from a batch of images to the same shape.
+        checkpoint: path of a file to go on from, ending in `.weights.h5`.
+        seed: of all first weights and of the order of the images.
+        callbacks: Keras callbacks.
+        verbose: Keras's progress bar.
+
+    Returns:
+        `(classifier, history)`: from images to logits `(B, num_classes)`, and Keras's `History`.
+
+    Raises:
+        InputError: as `fit_classifier`; an extractor that does not give vectors `(B, D)`.
+        FileError: the checkpoint cannot be written.
 
     Example:
         >>> images = np.zeros((20, 12, 12, 1), "uint8")
@@ -251,29 +240,18 @@ def train_from_scratch(
     """
     fresh = with_random_weights(extractor, seed=seed)
     return fine_tune(
-        fresh,
-        images,
-        labels,
-        num_classes=num_classes,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        validation=validation,
-        patience=patience,
-        augment=augment,
-        checkpoint=checkpoint,
-        seed=seed,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
+        fresh, images, labels, num_classes=num_classes, epochs=epochs, batch_size=batch_size,
+        optimizer=optimizer, validation=validation, patience=patience, augment=augment,
+        checkpoint=checkpoint, seed=seed, callbacks=callbacks, verbose=verbose,
+    )  # fmt: skip
 
 
 @public(
     one_label_an_image,
     model_takes_images,
     model_has_labels,
-    _model_takes_validation,
-    _patience_needs_validation,
+    model_takes_validation,
+    patience_needs_validation,
 )
 def fit_classifier(
     model: FunctionalClassifier,
@@ -299,15 +277,15 @@ def fit_classifier(
         labels: `(N,)` whole numbers from 0 to `num_classes - 1`.
         epochs: passes over the labelled images; the most there may be if `patience` is given.
         batch_size: images in a batch.
-        optimizer: name, dict or instance, as in `keras.optimizers.get`; an instance is copied.
+        optimizer: name, dictionary or instance, as `keras.optimizers.get` takes; it is copied.
         validation: `(images, labels)`, held out; adds `val_loss` and `val_accuracy`.
         patience: stop when the validation accuracy has not risen for so many epochs, and go back
             to the weights of the best epoch.
         augment: function from a batch of images to the same shape.
-        checkpoint: path of a file ending in `.weights.h5`, written after each epoch. Where it is
-            there, the run goes on from it and ends as if it had never been stopped, if `augment` is
-            one of `augmentation`: others draw from a state. Of `callbacks`, `EarlyStopping` and
-            `ReduceLROnPlateau` go on, too; others begin anew.
+        checkpoint: path of a file ending in `.weights.h5`, written after each epoch. If the file
+            exists, the run goes on from it and ends as if it had never been stopped. (With an
+            `augment` that is not one of this package's, what it draws after the break differs.) Of
+            `callbacks`, `EarlyStopping` and `ReduceLROnPlateau` go on, too; others begin anew.
         seed: of the order of the images.
         callbacks: Keras callbacks for `fit`.
         verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
@@ -328,50 +306,39 @@ def fit_classifier(
         >>> sorted(history.history)
         ['accuracy', 'loss']
     """
-    callbacks = [*callbacks, *([] if patience is None else [_stop_at_best(patience)])]
-    examples, held_out = (images, labels.astype("int32")), None
+    labels = labels.astype("int32")
+    if patience is not None:
+        callbacks = [*callbacks, _stop_at_best(patience)]
+    held_out = None
     if validation is not None:
         validation = (validation[0], validation[1].astype("int32"))
         held_out = tf.data.Dataset.from_tensor_slices(validation).batch(1000)
-    compile_classifier(model, fresh_optimizer("optimizer", optimizer))
+    compile_classifier(model, fresh_optimizer(optimizer))
+    saved = None
     if checkpoint is not None:
         settings = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "patience": patience}
-        settings |= _describe_fit(model, *examples, validation)
-        checkpoint = Checkpoint(checkpoint, settings, callbacks)
+        settings |= _describe_fit(model, images, labels, validation)
+        saved = Checkpoint(checkpoint, settings, callbacks)
+    batches = partial(_batches, (images, labels), batch_size, augment, seed)
+    plan = {"steps": -(-len(images) // batch_size), "epochs": epochs, "verbose": verbose}
     with whole_batches():  # the last batch of a pass may be smaller
-        done = checkpoint.first_epoch(epochs) if checkpoint else 0
-        steps = -(-len(images) // batch_size)
-        order = {"start": done * steps, "whole_passes": True, "seed": seed}
-        history = fit(
-            model,
-            endless_batches(examples, batch_size, augment=augment, **order).prefetch(2),
-            held_out,
-            checkpoint,
-            callbacks,
-            steps_per_epoch=steps,
-            initial_epoch=done,
-            epochs=epochs,
-            verbose=verbose,
-        )
+        history = fit(model, batches, held_out, saved, callbacks, **plan)
     return model, history
 
 
-def _classes(labels, num_classes):
-    return count_classes(labels) if num_classes is None else num_classes
+def _batches(examples, batch_size, augment, seed, first):
+    """Pass after pass, from the batch of number `first` on."""
+    order = {"start": first, "whole_passes": True, "seed": seed}
+    return endless_batches(examples, batch_size, augment=augment, **order).prefetch(2)
 
 
 def _describe_fit(model, images, labels, validation):
     """What else must be the same for a run of `fit_classifier` to go on, in short."""
-    watched = (
-        None if validation is None else (describe_images(validation[0]), checksum(validation[1]))
-    )
-    return {
+    watched = validation and (describe_images(validation[0]), checksum(validation[1]))
+    return describe_start(model, images) | {
         "num_images": len(images),
-        "images": describe_images(images),
         "labels": checksum(labels),
         "validation": watched,
-        "network": fingerprint(model),
-        "initial_weights": checksum(*model.get_weights()),
         "trained_weights": len(model.trainable_weights),
         "optimizer": model.optimizer.get_config() | {"name": None},  # names count up
     }

@@ -23,7 +23,7 @@ def check_extractor(name, extractor):
     """Return a network that a head can be attached to, or raise."""
     check_functional(extractor, name)
     shape = extractor.output_shape
-    if not isinstance(shape, tuple) or len(shape) != 2:
+    if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
         raise InputError(
             f"{name} must be a functional keras.Model with one output (B, D), "
             f"got {extractor!r} with output {shape}"
@@ -68,8 +68,8 @@ def attach_head(
         is named "head". The extractor's layers are frozen where they were frozen before.
 
     Raises:
-        ValueError: the extractor is no functional model with one `(B, D)` output or has a head
-            already, `num_classes` is below 1, or `seed` is none.
+        InputError: the extractor is not a functional model with one `(B, D)` output or has a head
+            already, `num_classes` is below 1, or `seed` is not a seed.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 10)
@@ -99,7 +99,7 @@ def remove_head(model: ModelWithHead, *, share_weights: bool = False) -> keras.M
         The extractor, `keras.Model` from the model's input to the features that the head reads.
 
     Raises:
-        ValueError: the model has no layer named "head".
+        InputError: the model has no layer named "head".
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 10)
@@ -128,8 +128,8 @@ def swap_head(
         `keras.Model` from the same input to logits `(B, num_classes)`.
 
     Raises:
-        ValueError: the model has no layer named "head", `num_classes` is below 1, or `seed` is
-            none.
+        InputError: the model has no layer named "head", `num_classes` is below 1, or `seed` is
+            not a seed.
 
     Example:
         >>> rotation_model = attach_head(two_conv_extractor((28, 28, 1)), 4)
@@ -155,7 +155,7 @@ def freeze(model: AnyKerasModel) -> keras.Model:
         The same model.
 
     Raises:
-        ValueError: `model` is no `keras.Model`.
+        InputError: `model` is not a `keras.Model`.
 
     Example:
         >>> model = freeze(attach_head(two_conv_extractor((28, 28, 1)), 10))
@@ -176,7 +176,7 @@ def unfreeze(model: AnyKerasModel) -> keras.Model:
         The same model.
 
     Raises:
-        ValueError: `model` is no `keras.Model`.
+        InputError: `model` is not a `keras.Model`.
 
     Example:
         >>> model = freeze(attach_head(two_conv_extractor((28, 28, 1)), 10))
@@ -191,7 +191,7 @@ def copy_model(model: Model) -> keras.Model:
     """Copy a functional model with its weights, names and frozen layers.
 
     Raises:
-        ValueError: `model` is no functional model with one input.
+        InputError: `model` is not a functional model with one input.
 
     Example:
         >>> extractor = two_conv_extractor((28, 28, 1))
@@ -218,7 +218,8 @@ def cast_model(model: Model, precision: Precision) -> keras.Model:
         head computes its logits in float32.
 
     Raises:
-        ValueError: `precision` is no such name, or `model` no functional model with one input.
+        InputError: `precision` is not one of these names, or `model` is not a functional model with
+            one input.
 
     Example:
         >>> model = cast_model(two_conv_extractor((28, 28, 1)), "mixed_bfloat16")
@@ -249,11 +250,11 @@ def with_random_weights(model: Model, *, seed: Seed) -> keras.Model:
             seed of its own derived from it.
 
     Returns:
-        A new, unfrozen `keras.Model` of the same architecture and layer names. What a
-        `Normalization` layer was adapted to is data and not learnt: it stays.
+        A new, unfrozen `keras.Model` of the same architecture and layer names. A `Normalization`
+        layer keeps the statistics that it was adapted to: they were measured, not learnt.
 
     Raises:
-        ValueError: `model` is no functional model with one input, or `seed` is none.
+        InputError: `model` is not a functional model with one input, or `seed` is not a seed.
 
     Example:
         >>> first = two_conv_extractor((28, 28, 1), seed=1)
@@ -268,11 +269,13 @@ def with_random_weights(model: Model, *, seed: Seed) -> keras.Model:
         if "seed" in config:
             config["seed"] = next(seeds)
         for key, value in config.items():
-            if key.endswith("_initializer") and isinstance(value, str):  # by name, as one may
-                initializer = keras.initializers.get(value)
-                config[key] = value = keras.initializers.serialize(initializer)
-            if key.endswith("_initializer") and value and "seed" in value["config"]:
-                value["config"]["seed"] = next(seeds)
+            if not key.endswith("_initializer") or not value:
+                continue
+            if isinstance(value, str):  # by its name alone
+                config[key] = value = keras.initializers.serialize(keras.initializers.get(value))
+            settings = value["config"]  # of a plain function, its name
+            if isinstance(settings, dict) and "seed" in settings:
+                settings["seed"] = next(seeds)
         return layer.__class__.from_config(config)
 
     clone = keras.models.clone_model(model, clone_function=fresh, recursive=True)
@@ -286,16 +289,16 @@ reinitialise = with_random_weights  # its name in version 0.1
 
 
 def _endless_seeds(seed):
-    """Whole numbers that follow from one, as many as are asked for."""
-    number = 64
-    while True:  # a longer state begins like a shorter one
+    """Whole numbers that follow from a seed, as many as are asked for."""
+    given, number = 0, 64
+    while True:
         state = np.random.SeedSequence(seed).generate_state(number)
-        yield from map(int, state[number // 2 if number > 64 else 0 :])
-        number *= 2
+        yield from map(int, state[given:])  # a longer state begins like a shorter one
+        given, number = number, 2 * number
 
 
 def finalised(model):
-    """The model, in which adapted layers take note of their weights, as loading a file does."""
+    """Return the model, its `Normalization` layers now using the weights that were set."""
     for layer in all_layers(model):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()

@@ -1,4 +1,4 @@
-"""Networks in Keras's functional API: extractors, heads on and off, freezing.
+"""Extractors: networks in Keras's functional API, from pixels to features.
 
 Everything here is made of built-in Keras layers, so that a saved `.keras` file loads with plain
 Keras. The convention that holds it together: an *extractor* is a functional model from raw
@@ -73,8 +73,8 @@ def two_conv_extractor(
         float32 `(B, feature_dim)`; 17,616 parameters for `(28, 28, 1)` and 16.
 
     Raises:
-        ValueError: `image_shape` is not three positive whole numbers, the images are too small
-            for two convolutions, `feature_dim` is below 1, or `seed` is none.
+        InputError: `image_shape` is not three positive whole numbers, the images are too small
+            for two convolutions, `feature_dim` is below 1, or `seed` is not a seed.
 
     Example:
         >>> extractor = two_conv_extractor((28, 28, 1))
@@ -107,7 +107,8 @@ def conv_blocks_extractor(
     Args:
         image_shape: `(height, width, channels)`; each block halves height and width, and at least
             one pixel must remain.
-        widths: number of channels of each block.
+        widths: number of channels of each block; `make_extractor("conv_blocks_wide", ...)` has
+            (64, 128, 256).
         seed: of the initial weights.
 
     Returns:
@@ -115,8 +116,9 @@ def conv_blocks_extractor(
         `(B, widths[-1])`, the averages over the last block's maps.
 
     Raises:
-        ValueError: `image_shape` is not three positive whole numbers or too small for so many
-            blocks, `widths` are not one or more whole numbers of at least 1, or `seed` is none.
+        InputError: `image_shape` is not three positive whole numbers or too small for so many
+            blocks, `widths` are not one or more whole numbers of at least 1, or `seed` is not a
+            seed.
 
     Example:
         >>> extractor = conv_blocks_extractor((28, 28, 1))
@@ -152,7 +154,7 @@ def nin_extractor(
     Args:
         image_shape: `(height, width, channels)`, height and width at least 4.
         num_blocks: 3, 4 or 5.
-        width: channels of a block, 192 in the paper; the first block narrows to half of it.
+        width: channels of a block; the paper has 192. The first block narrows to half of it.
         seed: of the initial weights.
 
     Returns:
@@ -160,7 +162,7 @@ def nin_extractor(
         `(B, width)`, the averages over the last block's maps.
 
     Raises:
-        ValueError: an argument out of its range.
+        InputError: an argument out of its range.
 
     Example:
         >>> extractor = nin_extractor((32, 32, 3), width=24)
@@ -189,14 +191,25 @@ def nin_extractor(
     return with_random_weights(keras.Model(images, features, name=f"nin{num_blocks}"), seed=seed)
 
 
-# What the study and the pretraining job know by name: `NETWORKS[name](image_shape, seed)`.
+def _named(build, *, smallest, **settings):
+    """A network that goes by a name; its images come from data, so their size is looked at here."""
+
+    def network(image_shape, seed):
+        shape = image_shape_of("image_shape", image_shape, smallest=smallest)
+        return build(shape, seed=seed, **settings)
+
+    return network
+
+
+# What `make_extractor`, the study and the jobs know by name: `NETWORKS[name](image_shape, seed)`.
+# A name builds what the function of that name does when it is left to its defaults.
 NETWORKS = {
-    "conv_blocks": lambda shape, seed: conv_blocks_extractor(shape, seed=seed),
-    "conv_blocks_wide": lambda shape, seed: conv_blocks_extractor(shape, (64, 128, 256), seed=seed),
-    "nin3": lambda shape, seed: nin_extractor(shape, 3, seed=seed),
-    "nin4": lambda shape, seed: nin_extractor(shape, 4, seed=seed),
-    "nin5": lambda shape, seed: nin_extractor(shape, 5, seed=seed),
-    "two_conv": lambda shape, seed: two_conv_extractor(shape, seed=seed),
+    "conv_blocks": _named(conv_blocks_extractor, smallest=8),
+    "conv_blocks_wide": _named(conv_blocks_extractor, smallest=8, widths=(64, 128, 256)),
+    "nin3": _named(nin_extractor, smallest=4, num_blocks=3),
+    "nin4": _named(nin_extractor, smallest=4),
+    "nin5": _named(nin_extractor, smallest=4, num_blocks=5),
+    "two_conv": _named(two_conv_extractor, smallest=10),
 }
 
 

@@ -89,8 +89,8 @@ def rotate_batch(
         is `np.rot90(image, rotations[k])`.
 
     Raises:
-        InputError: `images` is no array, not of rank 4, not square, or of unknown height and
-            width, or `rotations` are not different quarter turns.
+        InputError: `images` are not an array or a tensor, not of rank 4, not square, or of unknown
+            height and width, or `rotations` are not different quarter turns.
 
     Example:
         >>> rotated, labels = rotate_batch(np.zeros((2, 28, 28, 1), "uint8"))
@@ -171,9 +171,9 @@ def rotation_dataset(
         keep their dtype and their static height, width and channels.
 
     Raises:
-        InputError: images that are not square, have no fixed size, are not finite, are none, or
-            come with labels; a `batch_size` or `shuffle_buffer` below 1; `rotations` that are not
-            quarter turns; an `augment` that cannot be called, or a `seed` out of its range.
+        InputError: no images, or images that are not square, not finite, of no fixed size, or with
+            labels; a `batch_size` or `shuffle_buffer` below 1; `rotations` that are not quarter
+            turns; an `augment` that cannot be called, or a `seed` out of its range.
 
     Example:
         >>> images = np.zeros((100, 28, 28, 1), "uint8")
@@ -220,9 +220,9 @@ def numbered_rotation_batches(
     alone: whoever starts at batch 1,000 gets what a run from the beginning gets there.
 
     Args:
-        images: as in `rotation_dataset`; a `Dataset` must give the same images in each iteration,
-            its number of images known. It is shuffled within windows of up to 10,000 images, or
-            as many as 64 MB hold.
+        images: as in `rotation_dataset`; a `Dataset` must know its number of images and give the
+            same ones in each iteration. It is shuffled within windows of up to 10,000 images, or
+            as many as fit in 64 MB.
         batch_size: different images in a batch, on all hosts together.
         start: number of the first batch.
         stop: number of the batch behind the last.
@@ -230,8 +230,8 @@ def numbered_rotation_batches(
             this process's own part already.
         all_rotations: as in `rotation_dataset`.
         rotations: as in `rotation_dataset`.
-        augment: as in `rotation_dataset`; an `Augmentation` changes a batch in one way wherever a
-            run starts, though each host its rows in a way of its own.
+        augment: as in `rotation_dataset`; an `Augmentation` changes a batch in the same way
+            wherever a run starts, and the rows of each host in their own way.
         seed: of everything random.
 
     Returns:

@@ -102,7 +102,7 @@ def rotation_confusion(
         model: `keras.Model` from images to R logits, as `pretrain` returns it.
         images: `(N, S, S, C)` array of upright images, pixels 0..255.
         labels: `(N,)` whole numbers from 0: the class of each image.
-        num_classes: K, where `labels` may lack the last classes; None takes the highest label + 1.
+        num_classes: K, where `labels` may lack the last classes; None for the highest label plus 1.
         rotations: the R quarter turns that the model tells apart, in the order of its logits.
         batch_size: images computed at a time.
 
@@ -124,7 +124,8 @@ def rotation_confusion(
     num_classes = count_classes(labels) if num_classes is None else num_classes
     counts = np.zeros((num_classes, len(rotations), len(rotations)), int)
     for row, logits in enumerate(_logits_turned(model, images, rotations, batch_size)):
-        np.add.at(counts, (labels, row, logits.argmax(axis=1)), 1)
+        taken_for = logits.argmax(axis=1)
+        np.add.at(counts[:, row], (labels, taken_for), 1)
     return counts
 
 

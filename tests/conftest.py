@@ -1,8 +1,12 @@
 """Settings and data that the tests share."""
 
 import collections
+import itertools
+import json
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 
 # Before TensorFlow is imported; no test draws on a screen.
@@ -107,6 +111,35 @@ def _own_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture
+def no_choice(monkeypatch, tmp_path):
+    """No backend chosen by anybody, no hosts; the folder for Keras's settings."""
+    from rotnet_keras.running.hosts import HOST_VARIABLES
+
+    for name in ("KERAS_BACKEND", "JAX_PLATFORMS", *itertools.chain(*HOST_VARIABLES)):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def run_program():
+    """Run a Python program in a process of its own; return its last line, read as JSON."""
+
+    def run_program(program, *arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run_program
+
+
 @pytest.fixture(autouse=True)
 def _keep_backend():
     """`prepare_runtime` tells child processes which backend it chose; notebooks choose anew."""
@@ -199,3 +232,29 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"Tests on whole data sets ran on {data}.")
     if _bad_cases["generated"]:
         terminalreporter.write_line(f"Generated cases of bad input: {_bad_cases['generated']:,}.")
+
+
+@pytest.fixture(scope="session")
+def prepared_once(tmp_path_factory):
+    import tensorflow_datasets as tfds
+    import tfds_tiny  # noqa: F401  registers its data sets
+
+    folder = tmp_path_factory.mktemp("prepared")
+    tfds.builder("tiny_colours", data_dir=folder).download_and_prepare()
+    return folder
+
+
+@pytest.fixture
+def prepared(prepared_once, tmp_path):
+    """A copy of the prepared tiny data set, to damage at will."""
+    shutil.copytree(prepared_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """Send every request to a port of this machine where nobody listens."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from rotnet_keras.data.augmentation import gentle_augmentation, strong_augmentation
 
+pytestmark = pytest.mark.backend
+
 KINDS = [gentle_augmentation, strong_augmentation]
 
 

@@ -24,6 +24,8 @@ from rotnet_keras import (
     swap_head,
 )
 
+pytestmark = pytest.mark.backend
+
 
 @pytest.fixture
 def network():

@@ -1,11 +1,13 @@
 """The blog's arms and budgets."""
 
 import numpy as np
+import pytest
 
 from rotnet_keras import make_splits, two_conv_extractor
 from rotnet_keras.jobs import blog as jobs_blog
 
 
+@pytest.mark.slow
 def test_given_arms_start_from_the_given_weights(images):
     splits = make_splits(np.tile(images, (6, 1, 1, 1)), np.arange(48) % 2, num_labels=8)
     given, pretrained = (two_conv_extractor((12, 12, 1), 5, seed=seed) for seed in (1, 2))

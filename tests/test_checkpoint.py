@@ -1,10 +1,13 @@
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from rotnet_keras import attach_head, fine_tune, fit_classifier, gentle_augmentation, pretrain
-from rotnet_keras.running.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.backend
 
 SETTINGS = {"epochs": 4, "batch_size": 3, "verbose": 0}
 LABELS = np.arange(8) % 3
@@ -139,9 +142,12 @@ def test_a_full_disk_leaves_the_last_good_file(images, extractor, tmp_path, monk
     assert len(history.history["loss"]) == 4
 
 
-def test_the_name_must_say_what_the_file_is():
+@pytest.mark.parametrize("path", ["net.keras", pathlib.Path("weights.h5")])
+def test_the_name_must_say_what_the_file_is(images, extractor, path):
     with pytest.raises(ValueError, match=r"checkpoint must be a path ending in .weights.h5, got"):
-        Checkpoint("net.keras", {})
+        pretrain(extractor, images, checkpoint=path, **SETTINGS)
+    with pytest.raises(ValueError, match=r"checkpoint must be a path ending in .weights.h5, got"):
+        fine_tune(extractor, images, LABELS, checkpoint=path, **SETTINGS)
 
 
 class StopAtEnd(keras.callbacks.Callback):

@@ -1,4 +1,5 @@
 import functools
+import math
 
 import keras
 import numpy as np
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from rotnet_keras import (
     InputError,
     accuracy,
+    attach_head,
+    ci95,
     confusion,
+    confusion_matrix,
     extract_features,
     predict_classes,
     predict_rotations,
@@ -18,7 +22,11 @@ from rotnet_keras import (
     rotation_confusion,
     rotation_errors,
     rotation_mistakes,
+    rotation_report,
+    two_conv_extractor,
 )
+
+pytestmark = pytest.mark.backend
 
 
 def brightest_quarter():
@@ -354,3 +362,73 @@ def test_mistakes_on_real_images_are_those_that_accuracy_counts(splits):
     worst = table.iloc[0]
     turned = np.rot90(images[int(worst["image"])], int(worst["turned_by"]) // 90)
     assert 90 * predict_classes(model, turned[None])[0] == worst["taken_for"]
+
+
+def test_names_of_version_0_1_are_the_same_functions():
+    assert confusion is confusion_matrix
+    assert rotation_errors is rotation_report
+
+
+@pytest.fixture
+def extractor_of_12():
+    return two_conv_extractor((12, 12, 1), seed=1)
+
+
+def subclassed(network):
+    """The same as a subclass of Model, which does not say what it puts out."""
+
+    class Own(keras.Model):
+        def call(self, images):
+            return network(images)
+
+    return Own()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+def test_a_network_of_two_outputs(corners, extractor_of_12, kind):
+    heads = [keras.layers.Dense(3, name=name)(extractor_of_12.output) for name in ("one", "two")]
+    outputs = dict(zip(("one", "two"), heads, strict=True)) if kind is dict else kind(heads)
+    two = keras.Model(extractor_of_12.input, outputs)
+    with pytest.raises(InputError, match=r"^extract_features: extractor must have one output, got"):
+        extract_features(two, corners)
+    with pytest.raises(InputError, match=r"^accuracy: model must have one output .* got"):
+        accuracy(two, corners, np.zeros(5, int))
+    with pytest.raises(InputError, match=r"^predict_rotations: model must give a logit for each"):
+        predict_rotations(two, corners)
+    for ask in (extract_features, predict_classes):
+        with pytest.raises(InputError, match="model must have one output, got 2"):
+            ask(subclassed(two), corners)
+
+
+def test_a_network_that_gives_maps(corners, extractor_of_12):
+    maps = keras.Model(extractor_of_12.input, extractor_of_12.get_layer("pool1").output)
+    assert extract_features(maps, corners).shape == (5, 5, 5, 16)
+    assert extract_features(subclassed(maps), corners).shape == (5, 5, 5, 16)
+    with pytest.raises(InputError, match=r"^accuracy: model must have one output \(B, num_classes"):
+        accuracy(maps, corners, np.zeros(5, int))
+    with pytest.raises(InputError, match=r"^accuracy: model must give logits \(B, num_classes\)"):
+        accuracy(subclassed(maps), corners, np.zeros(5, int))
+
+
+@pytest.mark.parametrize("build", [subclassed, lambda network: network])
+def test_rotation_accuracy_refuses_what_rotation_confusion_refuses(extractor_of_12, corners, build):
+    model = build(attach_head(extractor_of_12, 3))
+    refused = []
+    for measure in (
+        rotation_accuracy,
+        functools.partial(rotation_confusion, labels=np.zeros(5, int)),
+    ):
+        with pytest.raises(InputError, match="a logit for each of the 4 rotations") as refusal:
+            measure(model, corners)
+        refused.append(refusal.value.said)
+    assert refused[0] == refused[1]
+
+
+def test_half_an_interval_by_hand():
+    # Of 1, 2, 3 the standard error is 1 / sqrt(3); Student's t of two degrees of freedom 4.3027.
+    assert ci95([1, 2, 3]) == pytest.approx(4.302653 / math.sqrt(3))
+    assert math.isnan(ci95([1]))
+    assert math.isnan(ci95(pd.Series([0.5])))
+    for wrong in ("0.5", 0.5, None, [[1, 2], [3, 4]], ["a", "b"], []):
+        with pytest.raises(InputError, match=r"^ci95: values must be "):
+            ci95(wrong)

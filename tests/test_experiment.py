@@ -129,6 +129,7 @@ def test_saved_models_are_those_of_the_results(few_images, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
     """A network that knows bright from dark beforehand: its arms stand beside the others."""
     labels = np.arange(120) % 2
@@ -251,6 +252,7 @@ def test_a_run_for_tensorboard_has_every_curve_and_the_test_images(explored):
     assert np.mean(told == true) in {*results["arms"]["fine_tuned"].values()}
 
 
+@pytest.mark.slow
 def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
     """Three test images cannot be mapped; NumPy's numbers and stray bytes are written, too."""
     images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -314,6 +316,7 @@ def weights(path):
     return keras.models.load_model(path).get_weights()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_ends_like_an_unbroken_one(quick_training, monkeypatch, tmp_path):
     whole = run_experiment("garments", output=tmp_path / "whole", **OPTIONS)
 
@@ -340,6 +343,7 @@ def test_a_stopped_run_goes_on_and_ends_like_an_unbroken_one(quick_training, mon
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_earlier_results_stay_until_new_ones_are_there(quick_training, monkeypatch, tmp_path):
     run_experiment("garments", output=tmp_path, **OPTIONS)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}

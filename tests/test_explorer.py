@@ -9,11 +9,10 @@ from PIL import Image
 
 from rotnet_keras import (
     conv_blocks_extractor,
-    cut,
+    cut_at_block,
     extract_features,
     features_by_depth,
     save_explorer,
-    show_page,
 )
 from rotnet_keras.viewing import explorer
 
@@ -279,20 +278,6 @@ def test_without_a_model_there_are_no_menus_for_it(tmp_path, open_page):
     assert said(opened) == {"image": "3 (counted from 0)", "class": "Bag"}
 
 
-def test_a_notebook_cell_shows_the_page(tmp_path, open_page):
-    path = save_explorer(tmp_path / "a.html", {"features": GRID}, greys(), LABELS, NAMES)
-    cell = tmp_path / "cell.html"
-    assert repr(show_page(path)) == "<a.html, shown in notebooks>"
-    shown = show_page(path, height=500)._repr_html_()
-    cell.write_text(f"<!DOCTYPE html>{shown}<p>what comes after</p>")
-    opened = open_page(cell)
-    assert opened.get_by_text("what comes after").is_visible()
-    inside = opened.frame_locator("iframe")
-    inside.locator("body[data-ready]").wait_for()
-    assert inside.locator("#legend .name").all_inner_texts() == NAMES
-    assert opened.locator("iframe").bounding_box()["height"] == 500
-
-
 def data_of(path, name):
     text = path.read_text(encoding="utf-8")
     return json.loads(re.search(rf'id="{name}">(.*?)</script>', text, re.DOTALL)[1])
@@ -323,7 +308,7 @@ def test_the_colours_of_one_image_stay_out_of_the_next(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_said_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(explorer, "umap_map", None)
+    monkeypatch.setattr(explorer, "umap_points", None)
     with pytest.raises(OSError, match="path must lie in a folder that can be written, got"):
         save_explorer(tmp_path / "no" / "a.html", MAPS, greys(), LABELS, NAMES)
 
@@ -335,7 +320,7 @@ def test_features_are_laid_out_and_maps_taken_as_they_are(tmp_path, monkeypatch)
         asked.append((features.shape, seed, cache))
         return features[:, :2]
 
-    monkeypatch.setattr(explorer, "umap_map", lay_out)
+    monkeypatch.setattr(explorer, "umap_points", lay_out)
     wide = np.random.default_rng(0).normal(size=(12, 5))
     options = {"seed": 3, "cache": tmp_path}
     path = save_explorer(
@@ -356,7 +341,8 @@ def test_features_of_each_depth_and_network():
     assert list(features["a"]) == ["block1", "block2", "features"]
     for name, network in (("a", first), ("b", second)):
         np.testing.assert_array_equal(features[name]["features"], extract_features(network, images))
-        maps = extract_features(cut(network, 2), images)  # (6, 4, 4, 3), of which the grid is all
+        # (6, 4, 4, 3), of which the grid is all
+        maps = extract_features(cut_at_block(network, 2), images)
         np.testing.assert_allclose(features[name]["block2"], maps.reshape(6, -1), atol=1e-6)
     other = conv_blocks_extractor((16, 16, 1), (2,))
     with pytest.raises(ValueError, match="networks must have the same blocks, got"):
@@ -364,14 +350,14 @@ def test_features_of_each_depth_and_network():
 
 
 def test_many_shares_are_shown_in_tenths():
-    places, entries = explorer._levels(np.linspace(0, 1, 200), 200)
+    places, entries = explorer._levels(np.linspace(0, 1, 200))
     assert [entry["name"] for entry in entries[:2]] == [
         "0% of its rotations",
         "10% of its rotations",
     ]
     assert len(entries) == 11
     assert (places.min(), places.max()) == (0, 10)
-    assert len(explorer._levels(np.ones(3), 3)[1]) == 1
+    assert len(explorer._levels(np.ones(3))[1]) == 1
 
 
 def test_up_to_seventy_classes_look_different():

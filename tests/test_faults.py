@@ -238,6 +238,7 @@ def one_line(said):
     return line
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_the_last_good_file(jobs, tmp_path, pictures):
     job = ("pretrain", tmp_path / "out", pictures, 4)
     path = tmp_path / "out" / "pretraining.weights.h5"
@@ -296,6 +297,7 @@ def test_a_read_only_folder_is_one_line(tmp_path, pictures, capfd):
         folder.chmod(0o700)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_command_with_what_to_type(tmp_path, pictures, number):
     """Twice, as by someone impatient; while it imports, and in the middle of its epochs."""

@@ -23,6 +23,7 @@ def test_seed_repeats_and_no_two_images_are_equal():
     assert len({image.tobytes() for image in first[0]}) == 200
 
 
+@pytest.mark.slow
 def test_a_thousand_labels_teach_something_but_do_not_solve_it():
     images, labels = draw_garments(3000, seed=0)
     pixels = images.reshape(len(images), -1) / 255

@@ -17,6 +17,8 @@ from rotnet_keras.few_labels.graph import (
 )
 from rotnet_keras.few_labels.probes import block_features
 
+pytestmark = pytest.mark.backend
+
 RNG = np.random.default_rng(0)
 
 

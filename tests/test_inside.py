@@ -6,7 +6,7 @@ from rotnet_keras import (
     attach_head,
     attention_maps,
     conv_blocks_extractor,
-    cut,
+    cut_at_block,
     extract_features,
     first_filters,
     pretrain,
@@ -14,6 +14,8 @@ from rotnet_keras import (
     similar_images,
     two_conv_extractor,
 )
+
+pytestmark = pytest.mark.backend
 
 
 @pytest.fixture
@@ -160,7 +162,7 @@ def test_similar_images_can_be_as_many_as_there_are_others():
 def test_similar_images_of_a_rotation_network_mostly_share_a_class(splits):
     extractor = two_conv_extractor((28, 28, 1))
     model, _ = pretrain(extractor, splits.unlabelled[:1000], epochs=1, seed=0)
-    features = extract_features(cut(model, "flatten"), splits.test.images[:400])
+    features = extract_features(cut_at_block(model, "flatten"), splits.test.images[:400])
     labels = splits.test.labels[:400]
     neighbours, _ = similar_images(features, range(400), count=5)
     assert (labels[neighbours] == labels[:, None]).mean() > 0.5  # a tenth is chance

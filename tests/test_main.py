@@ -3,14 +3,28 @@ import importlib.util
 import json
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from rotnet_keras import DatasetError, attach_head, save_classifier, two_conv_extractor
+from rotnet_keras import (
+    DatasetError,
+    InputError,
+    attach_head,
+    run_experiment,
+    save_classifier,
+    two_conv_extractor,
+)
+from rotnet_keras._base.door import public
+from rotnet_keras._base.errors import FileError
+from rotnet_keras._base.values import Count
+from rotnet_keras.cli import jobs
 from rotnet_keras.cli.main import main
+from rotnet_keras.cli.options import read_options
+from rotnet_keras.cli.typed import in_options
 from rotnet_keras.jobs import experiment, pretraining
 
 RESULTS = {
@@ -40,22 +54,137 @@ def calls(monkeypatch, results, tmp_path):
     return seen
 
 
-def test_help_explains_each_option():
-    command = [sys.executable, "-m", "rotnet_keras", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for option in ("--dataset", "--labels", "--seed", "--output", "--data-dir", "--quick"):
+def shown(*arguments):
+    """What the whole command prints."""
+    command = [sys.executable, "-m", "rotnet_keras", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_help_explains_each_option_and_names_each_job():
+    text = shown("--help")
+    for option in ("--dataset", "--num-labels", "--seed", "--output", "--data-dir", "--quick"):
         assert option in text
     for word in ("stand-in", "default: 1000", "default: results", "95% interval"):
         assert word in text
+    for old in OLD_SPELLINGS["run"]:
+        assert f"{old} " not in text
+    lines = [line.split() for line in text[text.index("other jobs:") :].splitlines()]
+    named = [words[0] for words in lines if words[1:] and words[0] in ("run", *jobs_with_help())]
+    assert named == jobs_with_help()  # the main job needs no name
+
+
+def jobs_with_help():
+    return ["pretrain", "study", "predict"]
+
+
+def test_help_is_quick():
+    """Nothing that takes seconds is imported before a job begins."""
+    program = "import sys, rotnet_keras.cli.main; print({*sys.modules} & {'keras', 'tensorflow'})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        ("/usr/lib/rotnet_keras/__main__.py", "python -m rotnet_keras"),
+        ("/usr/bin/rotnet-keras", "rotnet-keras"),
+        ("rotnet-keras.exe", "rotnet-keras"),
+    ],
+)
+def test_it_is_called_what_was_typed(calls, monkeypatch, capsys, called, name):
+    monkeypatch.setattr(sys, "argv", [called])
+    for job in ([], *([job] for job in jobs_with_help())):
+        with pytest.raises(SystemExit):
+            main([*job, "--help"])
+        assert capsys.readouterr().out.startswith(f"usage: {' '.join([name, *job])} [")
+    assert main(["--seed", "3"]) == 0
+    with open("results/report.html", encoding="utf-8") as report:
+        assert f"<pre>{name} --seed 3</pre>" in report.read()
+
+
+def test_the_main_job_has_a_name_and_needs_none(calls):
+    assert main(["--seed", "3", "--num-labels", "50"]) == 0
+    assert main(["run", "--seed", "3", "--num-labels", "50"]) == 0
+    assert calls[0] == calls[1]
+    assert main(["--images", "study"]) == 0  # a value, not a job
+    assert calls[2]["dataset"].name == "study"
+
+
+@pytest.mark.parametrize("job", ["run", "pretrain", "study", "predict"])
+def test_a_job_comes_first(calls, capsys, job):
+    """Options before it would be the main job's."""
+    with pytest.raises(SystemExit) as stop:
+        main(["--seed", "3", job, *(["folder"] if job == "predict" else [])])
+    assert stop.value.code == 2
+    assert f"{job} must come first, before its options" in capsys.readouterr().err
+    assert calls == []
+
+
+@pytest.mark.parametrize("job", ["run", "pretrain", "study", "predict"])
+def test_an_unknown_option_is_answered_by_the_jobs_own(calls, capsys, job):
+    with pytest.raises(SystemExit) as stop:
+        main([job, *(["folder"] if job == "predict" else []), "--no-such-option", "5"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: python -m rotnet_keras {job} [-h]")
+    assert said.endswith("error: unrecognized arguments: --no-such-option 5\n")
+    assert calls == []
+
+
+# Each with its value, and what it is called now. To be removed after the next release.
+OLD_SPELLINGS = {
+    "run": {
+        "--size": ("48", "--image-size 48"),
+        "--labels": ("50", "--num-labels 50"),
+        "--validation": ("70", "--num-validation 70"),
+        "--cut": ("pool", "--layer pool"),
+        "--grey": (None, "--channels 1"),
+        "--network": ("VGG16", "--backbone VGG16"),
+    },
+    "pretrain": {
+        "--size": ("48", "--image-size 48"),
+        "--backbone": ("nin4", "--network nin4"),
+    },
+    "study": {
+        "--validation": ("70", "--num-validation 70"),
+        "--backbone": ("nin4", "--network nin4"),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("job", "old", "value", "new"),
+    [(job, old, *new) for job, spelt in OLD_SPELLINGS.items() for old, new in spelt.items()],
+)
+def test_old_spellings_still_work_and_are_not_shown(capsys, job, old, value, new):
+    def asked(*options):
+        return vars(read_options([job, *options])) | {"parser": None}
+
+    assert asked(old, *([value] if value else [])) == asked(*new.split()) != asked()
+    with pytest.raises(SystemExit):
+        main([job, "--help"])
+    text = capsys.readouterr().out
+    assert old not in text.replace("\n", " ").replace("]", " ").split()
+    assert new.split()[0] in text
+
+
+def test_an_option_is_its_arguments_name(calls):
+    """But for the one in its place, and for what only the command line has."""
+    assert main([]) == 0
+    own = {*read_options([]).parser.spelt} - {"images", "num_seeds", "name"}
+    assert {*calls[0]} == own | {"skip_finished"}
+    for name, option in read_options([]).parser.spelt.items():
+        assert name == "name" or option == f"--{name.replace('_', '-')}"
 
 
 def test_options_reach_the_experiment(calls, capsys, tmp_path):
     options = [
         "--dataset",
         "mnist",
-        "--labels",
+        "--num-labels",
         "50",
-        "--validation",
+        "--num-validation",
         "700",
         "--seed",
         "4",
@@ -102,8 +231,9 @@ def test_defaults(calls):
 
 
 def test_own_pictures_and_a_backbone(calls, capsys, tmp_path):
-    options = ["--images", str(tmp_path), "--size", "48", "--fit", "pad", "--grey"]
-    options += ["--broken", "skip", "--backbone", "VGG16", "--weights", "imagenet", "--cut", "pool"]
+    options = ["--images", str(tmp_path), "--image-size", "48", "--fit", "pad"]
+    options += ["--channels", "1", "--broken", "skip", "--backbone", "VGG16"]
+    options += ["--weights", "imagenet", "--layer", "pool"]
     assert main([*options, "--output", str(tmp_path)]) == 0
     wanted = {
         "dataset": tmp_path,  # a path, which is no name of a data set in any case
@@ -152,7 +282,7 @@ def test_without_tensorboard_it_is_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", find_others)
     for job in ([], ["pretrain"]):
         assert main([*job, "--tensorboard", "board"]) == 2
-        said = "rotnet_keras: tensorboard needs the package tensorboard, which is not installed"
+        said = "rotnet_keras: --tensorboard needs the package tensorboard, which is not installed"
         assert capsys.readouterr().err == f"{said}: pip install tensorboard\n"
     assert not list(tmp_path.iterdir())
 
@@ -233,7 +363,7 @@ def test_a_report_of_all_seeds_goes_when_one_has_new_results(calls, tmp_path, mo
 
     def fail_second(dataset, **options):
         if options["seed"] == 1:
-            raise OSError("disk full")
+            raise FileError("disk full")
         return record(dataset, **options)
 
     monkeypatch.setattr(experiment, "run_experiment", fail_second)
@@ -248,7 +378,7 @@ def test_stand_in_is_said_loudly(calls, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(DatasetError("no network"), 2), (OSError("disk full"), 2)]
+    ("error", "status"), [(DatasetError("no network"), 2), (FileError("disk full"), 2)]
 )
 def test_errors_are_one_line(monkeypatch, capsys, error, status):
     def fail(*_, **__):
@@ -259,15 +389,131 @@ def test_errors_are_one_line(monkeypatch, capsys, error, status):
     assert capsys.readouterr().err == f"rotnet_keras: {error}\n"
 
 
-def test_bad_numbers_are_one_line_and_faults_of_the_program_are_not_hidden(monkeypatch, capsys):
-    monkeypatch.setattr(
-        experiment, "run_experiment", lambda *_, **__: two_conv_extractor((3, 3, 1))
-    )
+def test_faults_of_the_program_are_not_hidden(monkeypatch):
+    for fault in (ValueError, OSError, ImportError):
+
+        def fail(*_, fault=fault, **__):
+            raise fault("fault")
+
+        monkeypatch.setattr(experiment, "run_experiment", fail)
+        with pytest.raises(fault, match="fault"):
+            main([])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--num-labels 0", "--num-labels must be a whole number of at least 1, got 0"),
+        ("--labels 0", "--num-labels must be a whole number of at least 1, got 0"),
+        ("--num-validation -1", "--num-validation must be a whole number of at least 1, got -1"),
+        ("--seed -1", "--seed must be a whole number from 0 to 4,294,967,295, got -1"),
+        ("--dataset no_such_data", "--dataset must be "),
+        ("pretrain --network resnet", "--network must be one of "),
+        ("pretrain --precision half", "--precision must be "),
+        ("pretrain --process 3", "--process needs hosts, the addresses of all processes, got 3"),
+        ("pretrain --images no_such_folder", "--images: there is no folder no_such_folder, and"),
+        ("study --arms praying", "--arms must be one of "),
+        ("study --network resnet", "--network must be one of "),
+        ("study --network two_conv --arms conv\tblock\t3", "--arms must be one of "),
+        ("study --budgets 0", "--budgets must be a whole number of at least 1, got 0"),
+        ("study --pretrain-epochs 0", "--pretrain-epochs must be a whole number of at least 1"),
+        ("study --rotations 90", "--rotations must be two or more different ones of (0, 90,"),
+        ("study --rotations 90 0 90", "--rotations must be two or more different ones of (0, 90,"),
+        ("study --baseline praying", "--baseline must be one of ('without pretext', 'raw pixels'"),
+        ("study --budgets 1 --dataset garments", "--budgets must be at least 10, one for each"),
+        ("predict nowhere --model here", "--model must be a .keras file, got 'here'"),
+    ],
+)
+def test_an_error_names_the_option(monkeypatch, capsys, tmp_path, options, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(options.split(" ")) == 2
+    assert capsys.readouterr().err.startswith(f"rotnet_keras: {said}")
+
+
+def test_an_error_about_the_pictures_names_them(monkeypatch, capsys):
+    def fail(*_, **__):
+        raise InputError("dataset must be another")
+
+    monkeypatch.setattr(experiment, "run_experiment", fail)
+    for option in ("--dataset", "--images"):
+        assert main([option, "here"]) == 2
+        assert capsys.readouterr().err == f"rotnet_keras: {option} must be another\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "in_words_of_options"),
+    [
+        ("num_labels must be 1, got 0", "--num-labels must be 1, got 0"),
+        ("num_labels + size must be 1", "--num-labels + --size must be 1"),
+        ("size and num_labels must differ", "--size and --num-labels must differ"),
+        ("size 5 does not fit", "--size 5 does not fit"),
+        ("size: no", "--size: no"),
+        ("image_shape must be 1, not size", "image_shape must be 1, not size"),
+        ("sizes must be given", "sizes must be given"),
+        ("2 of 3 size", "2 of 3 size"),
+        ("/size must be a folder", "/size must be a folder"),
+        ("size", "--size"),
+        ("", ""),
+    ],
+)
+def test_options_take_the_place_of_arguments(said, in_words_of_options):
+    spelt = {"num_labels": "--num-labels", "size": "--size"}
+    assert in_options(said, spelt) == in_words_of_options
+
+
+def test_a_trace_is_shown_to_those_who_ask(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    said = "rotnet_keras: --seed must be a whole number from 0 to 4,294,967,295, got -1\n"
+    for job in ([], ["run"], ["pretrain"], ["study"]):
+        assert main([*job, "--seed", "-1"]) == 2
+        assert capsys.readouterr().err == said
+        assert main([*job, "--seed", "-1", "--traceback"]) == 2
+        trace = capsys.readouterr().err
+        assert trace.startswith("Traceback (most recent call last):\n")
+        assert trace.endswith(f"\n{said}")
+        assert "in checked_seed\n" in trace
+    assert main(["predict", "here", "--model", "none", "--traceback"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line_and_only_while_a_job_runs(monkeypatch, capsys):
+    before, lines = warnings.formatwarning, []
+
+    def end(*_, **__):
+        lines.append(warnings.formatwarning("mind this", UserWarning, "file.py", 3))
+        raise InputError("no")
+
+    monkeypatch.setattr(experiment, "run_experiment", end)
     assert main([]) == 2
-    assert capsys.readouterr().err.startswith("rotnet_keras: image_shape must be")
+    assert lines == ["rotnet_keras: mind this\n"]
+    assert warnings.formatwarning is before
     monkeypatch.setattr(experiment, "run_experiment", lambda *_, **__: int("fault"))
     with pytest.raises(ValueError, match="invalid literal"):
         main([])
+    assert warnings.formatwarning is before
+
+
+def test_a_job_calls_through_the_door():
+    """Checks and relations of a public function, on what was typed and on what was not."""
+
+    def longer(first, second):  # a relation
+        if first <= second:
+            raise InputError(f"first must be more than {second}, got {first}")
+        return {"second": second + 0.5}
+
+    @public(longer)
+    def shorten(first: Count, second: Count = 2, *, third: str = "as usual") -> tuple:
+        return first, second, third
+
+    assert jobs.call(shorten, first=3, third="x") == (3, 2.5, "x")
+    for given, said in (
+        ({"first": 0}, "first must be a whole"),
+        ({"first": 1}, "first must be more"),
+    ):
+        with pytest.raises(InputError, match=said):
+            jobs.call(shorten, **given)
+    with pytest.raises(InputError, match="num_labels must be"):
+        jobs.call(run_experiment, num_labels=0)
 
 
 def test_interrupt(monkeypatch, capsys):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
-from rotnet_keras import align_maps, extract_features, join_blocks, two_conv_extractor, umap_map
+from rotnet_keras import align_maps, extract_features, join_blocks, two_conv_extractor, umap_points
 from rotnet_keras.viewing import maps
 
 
@@ -16,22 +16,32 @@ def test_map_keeps_groups_apart_and_repeats():
     rng = np.random.default_rng(0)
     groups = np.repeat([0, 1], 60)
     features = rng.normal(size=(120, 6)) + 30 * groups[:, None]
-    points = umap_map(features, seed=2, cache=False)
+    points = umap_points(features, seed=2, cache=False)
     assert points.shape == (120, 2)
-    np.testing.assert_array_equal(points, umap_map(features, seed=2, cache=False))
+    np.testing.assert_array_equal(points, umap_points(features, seed=2, cache=False))
     centres = [points[groups == group].mean(axis=0) for group in (0, 1)]
     spread = max(points[groups == group].std(axis=0).max() for group in (0, 1))
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
 
 
 def test_map_of_the_fewest():
-    assert umap_map(np.random.default_rng(0).normal(size=(4, 3))).shape == (4, 2)
+    assert umap_points(np.random.default_rng(0).normal(size=(4, 3))).shape == (4, 2)
 
 
-@pytest.mark.parametrize("features", [np.zeros((3, 5)), np.zeros(9), np.full((9, 2), np.nan)])
-def test_map_of_nothing(features):
-    with pytest.raises(ValueError, match=r"features must be finite, \(N, D\) with N at least 4"):
-        umap_map(features)
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (
+            np.zeros((3, 5)),
+            r"features must be \(N, D\) with N at least 4, got float64 of .*\(3, 5\)",
+        ),
+        (np.zeros(9), r"features must be \(N, D\) with N at least 4, got float64 of .*\(9,\)"),
+        (np.full((9, 2), np.nan), "features must be finite, got nan to nan"),
+    ],
+)
+def test_map_of_nothing(features, message):
+    with pytest.raises(ValueError, match=message):
+        umap_points(features)
 
 
 @pytest.fixture
@@ -50,23 +60,23 @@ def laid_out(monkeypatch):
 def test_the_same_map_is_laid_out_once(laid_out, tmp_path):
     features = np.random.default_rng(0).normal(size=(9, 3))
     for _ in range(2):
-        points = umap_map(features, seed=1, cache=tmp_path)
+        points = umap_points(features, seed=1, cache=tmp_path)
         np.testing.assert_array_equal(points, np.float32(features[:, :2] + 1))
     assert laid_out == [(1, 8)]
-    umap_map(features, seed=2, cache=tmp_path)
-    umap_map(features, seed=1, n_neighbors=3, cache=tmp_path)
-    umap_map(features + 1, seed=1, cache=tmp_path)
-    umap_map(features, seed=1, cache=tmp_path / "other")
-    umap_map(features, seed=1, cache=False)
+    umap_points(features, seed=2, cache=tmp_path)
+    umap_points(features, seed=1, n_neighbors=3, cache=tmp_path)
+    umap_points(features + 1, seed=1, cache=tmp_path)
+    umap_points(features, seed=1, cache=tmp_path / "other")
+    umap_points(features, seed=1, cache=False)
     assert laid_out == [(1, 8), (2, 8), (1, 3), (1, 8), (1, 8), (1, 8)]
 
 
 def test_a_damaged_cache_is_laid_out_anew(laid_out, tmp_path):
     features = np.random.default_rng(0).normal(size=(9, 3))
-    umap_map(features, cache=tmp_path)
+    umap_points(features, cache=tmp_path)
     (stored,) = tmp_path.rglob("output.pkl")
     stored.write_bytes(b"torn")
-    points = umap_map(features, cache=tmp_path)
+    points = umap_points(features, cache=tmp_path)
     np.testing.assert_array_equal(points, np.float32(features[:, :2]))
     assert len(laid_out) == 2
 
@@ -74,16 +84,16 @@ def test_a_damaged_cache_is_laid_out_anew(laid_out, tmp_path):
 def test_where_maps_are_kept(laid_out, tmp_path, monkeypatch):
     features = np.zeros((9, 3))
     monkeypatch.setenv("ROTNET_KERAS_CACHE", str(tmp_path / "named"))
-    umap_map(features)
+    umap_points(features)
     assert list((tmp_path / "named").rglob("output.pkl"))
     monkeypatch.delenv("ROTNET_KERAS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users"))
-    umap_map(features)
+    umap_points(features)
     assert list((tmp_path / "users" / "rotnet_keras").rglob("output.pkl"))
     monkeypatch.setenv("ROTNET_KERAS_CACHE", "/dev/null/nowhere")  # then it is made without one
-    assert len(umap_map(features)) == 9
+    assert len(umap_points(features)) == 9
     with pytest.raises(OSError, match="must be a folder that can be written"):
-        umap_map(features, cache="/dev/null/nowhere")
+        umap_points(features, cache="/dev/null/nowhere")
 
 
 def test_a_user_without_a_home_gets_a_map(laid_out, tmp_path, monkeypatch):
@@ -96,8 +106,8 @@ def test_a_user_without_a_home_gets_a_map(laid_out, tmp_path, monkeypatch):
         return path
 
     monkeypatch.setattr(pathlib.Path, "expanduser", expanduser)
-    assert len(umap_map(np.zeros((9, 3)))) == 9
-    assert len(umap_map(np.zeros((9, 3)), cache=tmp_path)) == 9
+    assert len(umap_points(np.zeros((9, 3)))) == 9
+    assert len(umap_points(np.zeros((9, 3)), cache=tmp_path)) == 9
     assert len(laid_out) == 2
 
 
@@ -105,7 +115,7 @@ def test_the_users_own_entries_beside_ours_stay(laid_out, tmp_path):
     own = tmp_path / "joblib" / "own" / "output.pkl"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"theirs")
-    umap_map(np.zeros((9, 3)), cache=tmp_path)
+    umap_points(np.zeros((9, 3)), cache=tmp_path)
     assert own.read_bytes() == b"theirs"
     assert list((tmp_path / "maps").rglob("output.pkl"))
 
@@ -131,7 +141,7 @@ def test_real_classes_are_neighbours_on_the_map(splits):
         pytest.skip("it is said of Fashion-MNIST, which cannot be had here")
     images, labels = splits.test.images[:5000], splits.test.labels[:5000]
     features = extract_features(join_blocks(two_conv_extractor(splits.image_shape), [2]), images)
-    points = umap_map(features, n_epochs=50)
+    points = umap_points(features, n_epochs=50)
     beside = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points)[1][:, 1]
     assert (labels[beside] == labels).mean() > 0.5
 

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import keras
 import numpy as np
@@ -13,9 +14,11 @@ from rotnet_keras import (
     conv_blocks_extractor,
     copy_model,
     cut,
+    cut_at_block,
     freeze,
     heads,
     join_blocks,
+    make_extractor,
     nin_extractor,
     reinitialise,
     remove_head,
@@ -422,15 +425,37 @@ def test_wrong_width():
         nin_extractor((32, 32, 3), width=0)
 
 
-@pytest.mark.parametrize("name", ["two_conv", "conv_blocks", "nin4"])
-def test_one_name_is_one_network(name):
-    build = {"two_conv": two_conv_extractor, "conv_blocks": conv_blocks_extractor}.get(
-        name, nin_extractor
-    )
-    named, built = NETWORKS[name]((28, 28, 1), 3), build((28, 28, 1), seed=3)
-    assert named.name == built.name == name
+@pytest.mark.parametrize(
+    ("name", "build", "parameters"),
+    [
+        ("two_conv", two_conv_extractor, 17_616),
+        ("conv_blocks", conv_blocks_extractor, 93_344),
+        ("conv_blocks_wide", partial(conv_blocks_extractor, widths=(64, 128, 256)), 371_008),
+        ("nin3", partial(nin_extractor, num_blocks=3), 64_432),
+        ("nin4", nin_extractor, 90_352),
+        ("nin5", partial(nin_extractor, num_blocks=5), 116_272),
+    ],
+)
+def test_one_name_is_one_network(name, build, parameters):
+    named, built = make_extractor(name, (28, 28, 1), seed=3), build((28, 28, 1), seed=3)
+    assert named.count_params() == built.count_params() == parameters
+    assert named.name == built.name == name.removesuffix("_wide")
     for one, other in zip(named.get_weights(), built.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_every_network_by_name_is_compared():
+    (mark,) = test_one_name_is_one_network.pytestmark
+    assert {name for name, *_ in mark.args[1]} == {*NETWORKS}
+
+
+def test_names_of_version_0_1_are_the_same_functions():
+    assert cut is cut_at_block
+    assert reinitialise is with_random_weights
+
+
+def test_the_papers_width_can_be_had():
+    assert nin_extractor((32, 32, 3), width=192).output_shape == (None, 192)
 
 
 def test_random_weights_where_an_initialiser_has_a_name():
@@ -456,4 +481,33 @@ def test_random_weights_of_many_random_layers_in_a_nested_model():
     outer = keras.Input((4,))
     fresh = with_random_weights(keras.Model(outer, nested(outer)), seed=5)
     seeds = [layer.seed for layer in fresh.get_layer("nested").layers[1:]]
-    assert len({*seeds}) == 40
+    # A prefix of the longest state, whatever their number: what was drawn before stays as it was.
+    assert seeds == np.random.SeedSequence(5).generate_state(500)[: len(seeds)].tolist()
+
+
+@pytest.mark.parametrize("count", [64, 65, 129, 300])
+def test_seeds_do_not_end(count):
+    images = keras.Input((4,))
+    x = images
+    for _ in range(count):
+        x = keras.layers.Dropout(0.1)(x)
+    fresh = with_random_weights(keras.Model(images, x), seed=5)
+    seeds = [layer.seed for layer in fresh.layers[1:]]
+    assert seeds == np.random.SeedSequence(5).generate_state(count).tolist()
+
+
+def test_random_weights_where_an_initialiser_is_a_function():
+    @keras.saving.register_keras_serializable("tests")
+    def seeded(shape, dtype=None):
+        return keras.ops.full(shape, 0.5, dtype)
+
+    images = keras.Input((4,))
+    model = keras.Model(images, keras.layers.Dense(3, kernel_initializer=seeded)(images))
+    assert (with_random_weights(model, seed=1).get_weights()[0] == 0.5).all()
+
+
+def test_a_head_goes_on_vectors_of_a_length_that_is_known():
+    images = keras.Input((None, None, 1))
+    model = keras.Model(images, keras.layers.Flatten()(images))
+    with pytest.raises(ValueError, match=r"one output \(B, D\), .* \(None, None\)"):
+        attach_head(model, 3)

@@ -1,6 +1,9 @@
 """A classifier's files, and what it says of a folder of new pictures."""
 
+import collections
 import json
+import os
+import pathlib
 
 import keras
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 
 from rotnet_keras import (
     DatasetError,
+    InputError,
     attach_head,
     extract_features,
     load_classifier,
@@ -15,6 +19,9 @@ from rotnet_keras import (
     save_classifier,
     two_conv_extractor,
 )
+from rotnet_keras.data import pictures
+
+pytestmark = pytest.mark.backend
 
 NAMES = ["a/b", "<img src=x>", "naïve"]
 
@@ -66,6 +73,81 @@ def test_broken_pictures(classifier, folder):
         table = predict_pictures(classifier, folder, NAMES, broken="skip")
     assert "a/1.png" not in table["file"].tolist()
     assert len(table) == 5
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Count how often each file is decoded."""
+    counts, decode = collections.Counter(), pictures._decode
+
+    def counted(name):
+        counts[pathlib.Path(os.fsdecode(name)).name] += 1
+        return decode(name)
+
+    monkeypatch.setattr(pictures, "_decode", counted)
+    return counts
+
+
+@pytest.mark.parametrize("broken", ["raise", "skip"])
+def test_each_picture_is_decoded_once(classifier, folder, decoded, broken):
+    predict_pictures(classifier, folder, NAMES, broken=broken, batch_size=4)
+    assert decoded == {f"{i}.png": 2 for i in range(3)}  # of two folders
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_what_is_left_of_a_folder_with_a_broken_picture(classifier, folder, place):
+    """Batches before the broken picture are not computed again, and none after it is left out."""
+    whole = predict_pictures(classifier, folder, NAMES, batch_size=2)
+    (folder / whole["file"][place]).write_bytes(b"broken")
+    with pytest.warns(UserWarning, match="1 of 6 pictures"):
+        table = predict_pictures(classifier, folder, NAMES, broken="skip", batch_size=2)
+    left = whole.drop(index=place).reset_index(drop=True)
+    assert table[["file", "class"]].equals(left[["file", "class"]])
+    np.testing.assert_allclose(table["probability"], left["probability"], rtol=1e-5)
+
+
+def test_all_broken_pictures_are_listed_at_once(classifier, folder):
+    for name in ("a/0.png", "b/2.png"):
+        (folder / name).write_bytes(b"broken")
+    with pytest.raises(DatasetError, match=r"2 of 6 .*\n.*a/0\.png.*\n.*b/2\.png"):
+        predict_pictures(classifier, folder, NAMES, batch_size=1)
+    for file in folder.glob("*/*.png"):
+        file.write_bytes(b"broken")
+    with pytest.raises(DatasetError, match="6 of 6 pictures cannot be read, and there are no othe"):
+        predict_pictures(classifier, folder, NAMES, broken="skip")
+
+
+def two_outputs(classifier):
+    features = classifier.get_layer("features").output
+    outputs = [keras.layers.Dense(3, name=name)(features) for name in ("one", "two")]
+    return keras.Model(classifier.input, outputs)
+
+
+def maps(classifier):
+    return keras.Model(classifier.input, classifier.get_layer("pool1").output)
+
+
+@pytest.mark.parametrize("build", [two_outputs, maps])
+def test_networks_that_are_no_classifiers(classifier, folder, build):
+    model, path = build(classifier), folder / "model.keras"
+    with pytest.raises(InputError, match=r"^save_classifier: model must have one output .* got"):
+        save_classifier(model, path, NAMES)
+    assert not path.exists()
+    with pytest.raises(InputError, match=r"^predict_pictures: model must have one output .* got"):
+        predict_pictures(model, folder, NAMES)
+    model.save(path)
+    path.with_suffix(".json").write_text(json.dumps({"class_names": NAMES, "fit": "crop"}))
+    with pytest.raises(InputError, match=r"model\.keras must hold a model of one output .* got"):
+        load_classifier(path)
+
+
+def test_a_model_that_does_not_say_what_it_puts_out(folder):
+    class Own(keras.Model):
+        def call(self, images):
+            return images
+
+    with pytest.raises(InputError, match=r"^predict_pictures: model must have an output_shape"):
+        predict_pictures(Own(), folder, NAMES)
 
 
 def test_files_that_do_not_belong_together(classifier, tmp_path):

@@ -23,6 +23,8 @@ from rotnet_keras.study.publish import NEWER, RECIPES, render_card
 from rotnet_keras.zoo import pretrained
 from rotnet_keras.zoo.pretrained import EXTRACTORS, FOLDER, read_facts, sha256
 
+pytestmark = pytest.mark.backend
+
 SHAPES = {"two_conv_fashion_mnist": (None, 16), "conv_blocks_fashion_mnist": (None, 128)}
 BLOCKS = {
     "two_conv_fashion_mnist": ("pool1", "pool2"),

@@ -21,6 +21,8 @@ from rotnet_keras.cli.processes import LOST
 from rotnet_keras.data.load import DatasetError
 from rotnet_keras.jobs import pretraining
 
+pytestmark = pytest.mark.backend
+
 SETTINGS = {"epochs": 3, "batch_size": 8, "verbose": 0}
 
 
@@ -216,6 +218,7 @@ if place == "0":
 """
 
 
+@pytest.mark.slow
 def test_two_processes_end_like_one(start, tmp_path):
     """Each with two devices; from the beginning, and from where one process was stopped."""
     ends = {name: tmp_path / name for name in ("one", "two", "one_then_two")}
@@ -235,7 +238,7 @@ def test_two_processes_end_like_one(start, tmp_path):
         statuses, said = finish([begin(place, 9, name, port) for place in (0, 1)])
         assert statuses == [0, 0], said
         assert "2 devices, host 1 of 2" in said[1]
-        assert "this process trains with 2 hosts, and must go on so, got hosts None" in said[1]
+        assert "hosts must stay the 2 that this process started with, got None" in said[1]
         assert (
             "batch_size must be shared out evenly among 2 hosts with 2 devices each, got 6"
             in (said[1])
@@ -249,6 +252,7 @@ def test_two_processes_end_like_one(start, tmp_path):
         np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_the_loss_of_a_process_is_said_and_survived(start, folder, tmp_path, victim):
     """One of two is killed during a long run; the other one stops, and the run goes on alone."""

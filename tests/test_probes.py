@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from rotnet_keras import accuracy, conv_blocks_extractor, extract_features, predict_classes
+from rotnet_keras import (
+    InputError,
+    accuracy,
+    conv_blocks_extractor,
+    extract_features,
+    load_classifier,
+    predict_classes,
+    save_classifier,
+)
 from rotnet_keras.few_labels.probes import (
     FeatureClassifier,
     block_features,
@@ -14,6 +22,8 @@ from rotnet_keras.few_labels.probes import (
     nearest_neighbours,
     pixel_probe,
 )
+
+pytestmark = pytest.mark.backend
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (24, 12, 12, 1), "uint8")
@@ -194,13 +204,48 @@ def test_nearest_neighbour_by_hand():
     classifier = nearest_neighbours(averaging(), images, [0, 1, 2], neighbours=1, mirror=False)
     assert isinstance(classifier, FeatureClassifier)
     assert classifier.output_shape == (None, 3)
-    np.testing.assert_array_equal(classifier(images[::-1] // 20), np.eye(3)[::-1])
+    expected = np.log(np.eye(3)[::-1] + 1e-6)  # logarithms, as other classifiers give
+    np.testing.assert_array_equal(classifier(images[::-1] // 20), expected)
     assert predict_classes(classifier, images[[2, 0]]).tolist() == [2, 0]
 
 
 def test_more_neighbours_than_images(extractor):
     classifier = nearest_neighbours(extractor, IMAGES[:3], LABELS[:3], neighbours=50)
     assert accuracy(classifier, IMAGES[:3], LABELS[:3]) == 1
+
+
+def test_neighbours_are_saved_as_a_keras_model_that_answers_alike(extractor, tmp_path):
+    classifier = nearest_neighbours(extractor, IMAGES[:15], LABELS[:15], neighbours=4)
+    classifier.save(tmp_path / "neighbours.keras")
+    loaded = keras.models.load_model(tmp_path / "neighbours.keras", safe_mode=True)
+    others = IMAGES[15:]
+    ours, theirs = (extract_features(model, others) for model in (classifier, loaded))
+    np.testing.assert_allclose(theirs, ours, atol=1e-3)
+    assert (ours < -10).any()  # a class without a neighbour
+    again = predict_classes(loaded, IMAGES[:15])  # of the images themselves, too
+    np.testing.assert_array_equal(again, predict_classes(classifier, IMAGES[:15]))
+    with pytest.raises(ValueError, match=r"save: path must end in \.keras, got"):
+        classifier.save(tmp_path / "neighbours.npz")
+
+
+def test_neighbours_travel_with_their_names(extractor, tmp_path):
+    classifier = nearest_neighbours(extractor, IMAGES, LABELS)
+    save_classifier(classifier.to_keras(), tmp_path / "classifier.keras", ["a", "b", "c"])
+    model, facts = load_classifier(tmp_path / "classifier.keras")
+    assert facts["class_names"] == ["a", "b", "c"]
+    assert accuracy(model, IMAGES, LABELS) == 1
+
+
+def test_other_estimators_are_no_keras_models(extractor):
+    features = block_features(extractor)
+    x = extract_features(features, IMAGES)
+    classifier = FeatureClassifier(features, LogisticRegression(max_iter=5000).fit(x, LABELS))
+    chances = np.exp(extract_features(classifier, IMAGES))
+    np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
+    with pytest.raises(InputError, match=r"estimator must be one of nearest_neighbours .* got Log"):
+        classifier.to_keras()
+    with pytest.raises(InputError, match="FeatureClassifier: estimator must be a fitted"):
+        FeatureClassifier(features, LogisticRegression())
 
 
 def probe_of_pixels(extractor, images, labels, **settings):

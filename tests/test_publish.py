@@ -62,6 +62,7 @@ def test_files_facts_and_card(recipe, tmp_path, eagerly):
     assert "| pretraining | 1 epochs, 5 updates, 8 different images in a batch, each turned" in card
 
 
+@pytest.mark.slow
 def test_goes_on_with_what_is_unfinished(recipe, tmp_path, monkeypatch, eagerly):
     whole = make(recipe, tmp_path / "whole")
 

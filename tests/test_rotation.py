@@ -16,6 +16,8 @@ from rotnet_keras import (
 from rotnet_keras.rotation import ROTATIONS, numbered_rotation_batches
 from rotnet_keras.running import batches as running_batches
 
+pytestmark = pytest.mark.backend
+
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32"]
 DTYPES += ["float64", "complex64", "bfloat16"]
 

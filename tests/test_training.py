@@ -1,3 +1,5 @@
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotnet_keras import (
+    InputError,
     accuracy,
     attach_head,
     draw_garments,
@@ -16,10 +19,14 @@ from rotnet_keras import (
     rotation_accuracy,
     train_from_scratch,
     train_head,
+    train_jointly,
     two_conv_extractor,
 )
+from rotnet_keras.running import fitting
 from rotnet_keras.running.batches import endless_batches
 from rotnet_keras.running.fitting import optimise
+
+pytestmark = pytest.mark.backend
 
 ARMS = [train_head, fine_tune, train_from_scratch]
 LABELS = np.arange(8) % 3
@@ -65,9 +72,67 @@ def test_pretraining_from_a_dataset(images, extractor):
     model, history = pretrain(extractor, dataset, epochs=1, batch_size=4, verbose=0)
     assert model.output_shape == (None, 4)
     assert len(history.epoch) == 1
-    endless = dataset.repeat().filter(lambda image: True)
-    with pytest.raises(ValueError, match="assert_cardinality"):
-        pretrain(extractor, endless, epochs=1, verbose=0)
+
+
+@pytest.mark.parametrize("argument", ["images", "validation_images"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            tf.data.experimental.assert_cardinality(tf.data.UNKNOWN_CARDINALITY),
+            "of unknown length: .*assert_cardinality",
+        ),
+        (tf.data.Dataset.repeat, "without an end: end it with take"),
+    ],
+)
+def test_streams_of_no_known_length(images, extractor, argument, change, said):
+    stream = change(tf.data.Dataset.from_tensor_slices(images))
+    with pytest.raises(InputError, match=f"^pretrain: {argument} must .* got one {said}"):
+        pretrain(**{"extractor": extractor, "images": images, argument: stream}, verbose=0)
+
+
+def test_only_a_checkpoint_describes_its_run(images, extractor, tmp_path, monkeypatch):
+    """The first image of a stream may take long to come, and weights may be many to sum up."""
+    stream, called = tf.data.Dataset.from_tensor_slices(images), []
+    for name in ("describe_images", "checksum"):
+        monkeypatch.setattr(fitting, name, lambda *_, name=name: called.append(name))
+    pretrain(extractor, stream, epochs=1, verbose=0)
+    assert called == []
+    pretrain(extractor, stream, epochs=1, verbose=0, checkpoint=tmp_path / "net.weights.h5")
+    assert called == ["describe_images", "checksum"]
+
+
+def test_the_same_arguments_for_every_arm():
+    loop = inspect.signature(fit_classifier).parameters
+    for arm in ARMS:
+        own = dict(inspect.signature(arm).parameters)
+        assert own.pop("num_classes").default is None
+        assert own.pop("extractor").kind is loop["model"].kind
+        assert own == {name: loop[name] for name in own}
+        assert {*loop} - {*own} == {"model"}
+
+
+def two_outputs(extractor, kind):
+    one, two = (keras.layers.Dense(3, name=name)(extractor.output) for name in ("one", "two"))
+    both = {"one": one, "two": two} if kind is dict else kind([one, two])
+    return keras.Model(extractor.input, both)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+def test_a_network_of_two_outputs_is_no_classifier(images, extractor, kind):
+    model = two_outputs(extractor, kind)
+    with pytest.raises(InputError, match=r"^fit_classifier: model must have one output .* got "):
+        fit_classifier(model, images, LABELS, verbose=0)
+    for train in (*ARMS, pretrain):
+        arguments = (images,) if train is pretrain else (images, LABELS)
+        with pytest.raises(InputError, match=rf"^{train.__name__}: extractor must .* one output"):
+            train(model, *arguments, verbose=0)
+
+
+def test_a_network_that_gives_maps_is_no_classifier(images, extractor):
+    maps = keras.Model(extractor.input, extractor.get_layer("conv1").output)
+    with pytest.raises(InputError, match=r"^fit_classifier: model must have one output .* got "):
+        fit_classifier(maps, images, LABELS, verbose=0)
 
 
 def test_pretraining_is_validated_on_all_four_rotations(images, extractor):
@@ -176,8 +241,11 @@ def test_wrong_labels(images, extractor, labels, message):
 def test_no_images(images, extractor):
     with pytest.raises(ValueError, match="N at least 1"):
         fine_tune(extractor, images[:0], LABELS[:0], verbose=0)
-    with pytest.raises(ValueError, match="known number of at least 1, got 0;"):
+    with pytest.raises(InputError, match=r"images must be at least one, .* got \(0, 12, 12, 1\)"):
         pretrain(extractor, images[:0], verbose=0)
+    none = tf.data.Dataset.from_tensor_slices(images).take(0)
+    with pytest.raises(InputError, match="images must be a dataset of at least one image"):
+        pretrain(extractor, none, verbose=0)
 
 
 def test_pretraining_on_two_rotations_in_reduced_precision(images, extractor):
@@ -266,9 +334,13 @@ def test_endless_batches_change_the_images_alone(images):
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5])
-def test_endless_batches_of_no_size(images, batch_size):
+@pytest.mark.parametrize("train", [fit_classifier, train_jointly])
+def test_batches_of_no_size(images, extractor, train, batch_size):
+    model, options = attach_head(extractor, 3), {}
+    if train is train_jointly:
+        model, options = extractor, {"unlabelled": images}
     with pytest.raises(ValueError, match=f"batch_size must be .* at least 1, got {batch_size}"):
-        endless_batches(images, batch_size)
+        train(model, images, LABELS, batch_size=batch_size, **options)
 
 
 def test_optimising_follows_half_a_cosine_and_ends_in_the_running_average():
@@ -283,6 +355,6 @@ def test_optimising_follows_half_a_cosine_and_ends_in_the_running_average():
 
 
 @pytest.mark.parametrize("updates", [0, -2, 1.5])
-def test_no_updates(extractor, updates):
+def test_no_updates(images, extractor, updates):
     with pytest.raises(ValueError, match=f"updates must be .* at least 1, got {updates}"):
-        optimise(extractor, None, updates=updates, learning_rate=0.1)
+        train_jointly(extractor, images, LABELS, unlabelled=images, updates=updates)

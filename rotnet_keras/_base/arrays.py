@@ -237,3 +237,21 @@ def check_features(name, value, *, least=1):
 
 Pictures = Annotated[np.ndarray, check_pictures]  # (N, H, W, 1 or 3), pixels 0..255
 Features = Annotated[np.ndarray, check_features]  # (N, D)
+
+
+def classes_of(labels, num_classes=None):
+    """Number of classes, at least two, where it is not given that which the labels tell."""
+    return max(int(labels.max()) + 1, 2) if num_classes is None else num_classes
+
+
+def every_class_has_an_image(labels, num_classes):
+    """A relation: each class occurs among the labels, and no other number."""
+    num_classes, present = classes_of(labels, num_classes), np.unique(labels).tolist()
+    if len(present) != num_classes or present[0] != 0 or present[-1] != num_classes - 1:
+        raise InputError(
+            f"labels must hold each of num_classes = {num_classes} classes 0 to {num_classes - 1} "
+            f"and no others, got {present}"
+        )
+
+
+UnlabelledImages = Annotated[np.ndarray, lambda name, value: check_images(value, f"{name} images")]

@@ -41,6 +41,8 @@ def public(*relations: Callable[..., Any]) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
+        *_, owner, name = ["", *function.__qualname__.split(".")]
+        name = owner if name == "__init__" else name  # what the caller has typed
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
@@ -52,7 +54,7 @@ def public(*relations: Callable[..., Any]) -> Callable[[F], F]:
                 _check(bound.arguments, constraints(function), relations)
                 return function(*bound.args, **bound.kwargs)
             except InputError as error:
-                error.function = function.__name__
+                error.function = name
                 raise
 
         checked.relations = relations  # type: ignore[attr-defined]

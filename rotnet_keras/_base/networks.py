@@ -106,3 +106,9 @@ def model_tells_rotations(model, rotations):
             f"model must give a logit for each of the {len(rotations)} rotations, "
             f"got outputs of shape {outputs}"
         )
+
+
+def extractor_takes_unlabelled(extractor, unlabelled):
+    """A relation: the images without labels have the shape that the extractor takes."""
+    if extractor is not None and unlabelled is not None:
+        check_fits(unlabelled.shape[1:], extractor, "unlabelled images")

@@ -9,7 +9,9 @@ import contextlib
 import importlib.metadata
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -162,8 +164,15 @@ Source = Annotated[str | os.PathLike[str], check_source]
 BatchFunction = Annotated[Callable[[Any], Any], check_function]
 
 
-TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")
-TENSORFLOWS += ("tensorflow-rocm", "tf-nightly", "tf-nightly-cpu")
+TENSORFLOWS = (
+    "tensorflow",
+    "tensorflow-cpu",
+    "tensorflow-macos",
+    "tensorflow-intel",
+    "tensorflow-rocm",
+    "tf-nightly",
+    "tf-nightly-cpu",
+)
 
 
 def installed_versions(packages):
@@ -197,5 +206,25 @@ def check_text(name, value):
 Seeds = Annotated[Iterable[int], check_seeds]
 Counts = Annotated[Iterable[int], check_counts_listed]
 Text = Annotated[str, check_text]
-Names = Annotated[Iterable[str], partial(check_list, one="name")]
-CheckpointPath = Annotated[str | os.PathLike[str], check_path]  # ends in .weights.h5
+Names = Annotated[Sequence[str], partial(check_list, one="name")]
+AtLeastTwo = Annotated[int, partial(check_count, least=2)]
+NotNegative = Annotated[float, partial(check_number, lies="at 0 or above", inside=lambda x: x >= 0)]
+
+
+def warn_caller(message):
+    """Warn at the line outside the package that called it, however many calls lie between."""
+    frame, level = sys._getframe(1), 2
+    package = __name__.partition(".")[0]
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
+
+
+def check_keras_path(name, value):
+    """Return the path of a `.keras` file, or raise; nothing is looked up."""
+    if os.path.splitext(check_path(name, value))[1] != ".keras":
+        raise InputError(f"{name} must end in .keras, got {str(value)!r}")
+    return value
+
+
+KerasPath = Annotated[str | os.PathLike[str], check_keras_path]

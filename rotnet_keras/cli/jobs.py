@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pathlib
 
 from rotnet_keras._base.errors import InputError
+from rotnet_keras.cli.options import ANGLES
+
+READING = ("image_size", "fit", "broken")
+
+
+def call(function, **arguments):
+    """Call a public function with what was typed, which its door checks.
+
+    The door lets calls from within the package through, of which this is one.
+    """
+    from rotnet_keras._base.door import constraints
+
+    parameters = inspect.signature(function).parameters.values()
+    usual = {p.name: p.default for p in parameters if p.default is not p.empty}
+    values = usual | arguments
+    for name, check in constraints(function).items():
+        values[name] = check(name, values[name])
+    replaced = {}
+    for relation in getattr(function, "relations", ()):
+        names = inspect.signature(relation).parameters
+        replaced |= relation(**{name: (values | replaced)[name] for name in names}) or {}
+    return function(**{name: values[name] for name in arguments} | replaced)
+
+
+def typed(options, *names):
+    """What was typed for the arguments of these names."""
+    return {name: getattr(options, name) for name in names}
 
 
 def experiment(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
-    print(prepare_runtime(seed=options.seed))
+    print(call(prepare_runtime, seed=options.seed))
     from rotnet_keras.jobs.results import summarise
 
     runs = _run_seeds(options)
@@ -35,8 +63,8 @@ def predict(options):
     from rotnet_keras.prediction import load_classifier, predict_pictures
 
     make_folder(pathlib.Path(options.output).parent)  # said before the work, not after it
-    model, facts = load_classifier(options.model)
-    table = predict_pictures(model, options.folder, broken=options.broken, **facts)
+    model, facts = call(load_classifier, path=options.model)
+    table = call(predict_pictures, model=model, **typed(options, "folder", "broken"), **facts)
     with replace_with(options.output) as beside:
         table.to_csv(beside, index=False, float_format="%.6f", errors="surrogateescape")
     print(f"{len(table):,} pictures, written to {options.output}")
@@ -45,28 +73,16 @@ def predict(options):
 def pretrain(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
-    runtime = prepare_runtime(
-        devices=options.devices, hosts=options.hosts, host=options.process, seed=options.seed
-    )
+    runtime = call(prepare_runtime, **typed(options, "devices", "hosts", "host", "seed"))
     print(runtime, flush=True)
     from rotnet_keras.jobs.pretraining import run_pretraining
 
-    results = run_pretraining(
-        options.dataset,
+    training = ("network", "epochs", "batch_size", "all_rotations", "precision", "seed")
+    results = call(
+        run_pretraining,
         images=_folder_or_name(options.images),
-        image_size=options.size,
-        fit=options.fit,
-        broken=options.broken,
-        network=options.network,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        all_rotations=not options.one_rotation,
-        precision=options.precision,
-        seed=options.seed,
-        output=options.output,
-        data_dir=options.data_dir,
-        tensorboard=options.tensorboard,
         verbose=2,
+        **typed(options, "dataset", *READING, *training, "output", "data_dir", "tensorboard"),
     )
     if runtime.host == 0:
         accuracy, speed = results["history"]["accuracy"][-1], results["images_per_second"]
@@ -83,34 +99,39 @@ def _folder_or_name(source):
 def study(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
-    print(prepare_runtime(seed=options.seed))
-    from rotnet_keras.study.arms import ARMS
+    print(call(prepare_runtime, seed=options.seed))
     from rotnet_keras.study.run import run_study
-    from rotnet_keras.study.table import WITHOUT_PRETEXT, summarise_study
+    from rotnet_keras.study.table import summarise_study
 
-    baselines = (WITHOUT_PRETEXT, *(options.arms or ARMS))
-    if options.baseline not in baselines:  # said before the work, not after it
-        raise InputError(f"--baseline must be one of {baselines}, got {options.baseline!r}")
-    table = run_study(
-        **{"arms": options.arms} if options.arms else {},
-        budgets=options.budgets,
-        seeds=range(options.seed, options.seed + options.num_seeds),
-        dataset=options.dataset,
-        network=options.network,
-        pretrain_epochs=options.pretrain_epochs,
+    _check_study(options)  # said before the work, not after it
+    learning = ("dataset", "network", "pretrain_epochs", "num_validation", "precision")
+    table = call(
+        run_study,
+        **typed(options, "arms") if options.arms else {},
+        seeds=_seeds(options),
         rotations=[angle // 90 for angle in options.rotations],
-        num_validation=options.validation,
-        precision=options.precision,
-        output=options.output,
-        data_dir=options.data_dir,
+        **typed(options, "budgets", *learning, "output", "data_dir"),
     )
     print("\nAccuracy on test images in percent; gain is paired by seed:\n")
     columns = ["num_labels", "arm", "mean", "ci95", "runs", "baseline", "gain", "gain_ci95"]
-    summary = summarise_study(table, baseline=options.baseline)
+    summary = call(summarise_study, table=table, baseline=options.baseline)
     print(summary[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     output = pathlib.Path(options.output)
     _draw_study(summary, options.dataset, output / "accuracy.png")
     print(f"\nWritten to {output / 'study.csv'} and {output / 'accuracy.png'}")
+
+
+def _check_study(options):
+    """What the command line has in another form than `run_study`, or `run_study` does not have."""
+    from rotnet_keras.study.arms import ARMS
+    from rotnet_keras.study.table import WITHOUT_PRETEXT
+
+    angles = options.rotations
+    if len({*angles}) < max(2, len(angles)):
+        raise InputError(f"rotations must be two or more different ones of {ANGLES}, got {angles}")
+    baselines = (WITHOUT_PRETEXT, *(options.arms or ARMS))
+    if options.baseline not in baselines:
+        raise InputError(f"baseline must be one of {baselines}, got {options.baseline!r}")
 
 
 def _draw_study(summary, dataset, path):
@@ -143,28 +164,30 @@ def _run_seeds(options):
 
     output, several, runs = pathlib.Path(options.output), options.num_seeds > 1, []
     board = None if options.tensorboard is None else pathlib.Path(options.tensorboard)
+    settings = typed(
+        options, *READING, "channels", "num_validation", "backbone", "weights", "layer"
+    )
+    settings |= typed(options, "data_dir", "manual_dir", "quick", "explorer")
     for seed in _seeds(options):
-        run = run_experiment(
-            options.dataset if options.images is None else pathlib.Path(options.images),
-            num_labels=1000 if options.labels is options.images is None else options.labels,
-            num_validation=options.validation,
-            image_size=options.size,
-            fit=options.fit,
-            channels=1 if options.grey else None,
-            broken=options.broken,
-            backbone=options.backbone,
-            weights=options.weights,
-            layer=options.cut,
+        run = call(
+            run_experiment,
+            **_data(options),
             seed=seed,
             output=output / f"seed_{seed}" if several else output,
             skip_finished=several,
-            data_dir=options.data_dir,
-            manual_dir=options.manual_dir,
-            quick=options.quick,
-            explorer=options.explorer,
             tensorboard=board / f"seed_{seed}" if board and several else board,
+            **settings,
         )
         runs.append(run)
         if several:  # the report of all seeds is not of this one's new results
             (output / "report.html").unlink(missing_ok=True)
     return runs
+
+
+def _data(options):
+    """What to read, and how many labels of it."""
+    if options.images is None:
+        labels = 1000 if options.num_labels is None else options.num_labels
+        return {"dataset": options.dataset, "num_labels": labels}
+    options.parser.spelt["dataset"] = "--images"  # for errors
+    return {"dataset": pathlib.Path(options.images), "num_labels": options.num_labels}

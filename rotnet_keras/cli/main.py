@@ -6,12 +6,7 @@ import os
 import sys
 
 from rotnet_keras.cli.jobs import experiment, predict, pretrain, study
-from rotnet_keras.cli.options import (
-    experiment_parser,
-    predict_parser,
-    pretrain_parser,
-    study_parser,
-)
+from rotnet_keras.cli.options import read_options
 from rotnet_keras.cli.processes import (
     ONE_HOST,
     WATCHED,
@@ -19,35 +14,29 @@ from rotnet_keras.cli.processes import (
     hosts_are_set,
     run_job,
     stop_when_told,
-    typed_command,
     watch,
 )
+from rotnet_keras.cli.typed import typed_command
 
-# TensorFlow's start-up notes about CPU instructions and missing GPUs say nothing to a user; this
-# must be set before it is imported.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+JOBS = {"run": experiment, "pretrain": pretrain, "study": study, "predict": predict}
 
 
 def main(arguments=None):
     """Run the job that the command line names; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] == ["pretrain"]:
-        options = pretrain_parser().parse_args(arguments[1:])
-        if WATCHED in os.environ:
-            return be_watched(pretrain, arguments, options)
-        several = options.hosts is not None or hosts_are_set()
-        return watch(arguments, options) if several else run_job(pretrain, arguments, options)
-    if arguments[:1] == ["study"]:
-        job, options = study, study_parser().parse_args(arguments[1:])
-    elif arguments[:1] == ["predict"]:
-        job, options = predict, predict_parser().parse_args(arguments[1:])
-    else:
-        job, options = experiment, experiment_parser().parse_args(arguments)
-        options.command = typed_command(arguments)
-    if hosts_are_set():
+    options = read_options(arguments)
+    options.command = typed_command(arguments)
+    # TensorFlow's start-up notes about CPU instructions and missing GPUs say nothing to a user;
+    # this must be set before it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if options.job == "pretrain" and WATCHED in os.environ:
+        return be_watched(pretrain, arguments, options)
+    if options.job == "pretrain" and (options.hosts is not None or hosts_are_set()):
+        return watch(arguments, options)
+    if options.job != "pretrain" and hosts_are_set():
         print(ONE_HOST, file=sys.stderr)
         return 2
-    return run_job(job, arguments, options)
+    return run_job(JOBS[options.job], arguments, options)
 
 
 def run():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +12,7 @@ import traceback
 import warnings
 
 from rotnet_keras._base.errors import InputError
+from rotnet_keras.cli.typed import in_options, typed_command
 
 WATCHED = "ROTNET_KERAS_WATCHED"
 ONE_HOST = (
@@ -22,12 +23,17 @@ LOST = 75  # "try again later", of sysexits.h: another process of the run is gon
 
 
 def run_job(job, arguments, options):
-    """Do a job; what the user can mend becomes one line, not a trace."""
-    warnings.formatwarning = lambda message, *_, **__: f"rotnet_keras: {message}\n"
+    """Do a job; what the user can mend becomes one line, and a trace only if it is asked for."""
     try:
-        job(options)
+        with _short_warnings():
+            job(options)
     except InputError as error:  # whatever else is a fault in the program keeps its trace
-        print(f"rotnet_keras: {_in_short(error)}", file=sys.stderr)
+        if options.traceback:
+            traceback.print_exc()
+        print(
+            f"rotnet_keras: {_in_short(in_options(error.said, options.parser.spelt))}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(_how_to_go_on(arguments), file=sys.stderr)
@@ -35,9 +41,20 @@ def run_job(job, arguments, options):
     return 0
 
 
-def _in_short(error):
+@contextlib.contextmanager
+def _short_warnings():
+    """Within it, a warning is one line, as an error is, without the place in the program."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"rotnet_keras: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+def _in_short(said):
     """One line, and, of files that cannot be read, a line for each."""
-    first, *files = str(error).split("\n  ")
+    first, *files = said.split("\n  ")
     return "\n  ".join([" ".join(part.split()) for part in (first, *files)])
 
 
@@ -65,11 +82,6 @@ def stop_when_told(arguments):
 
 def _how_to_go_on(arguments):
     return f"\nrotnet_keras: stopped; to go on, start it again: {typed_command(arguments)}"
-
-
-def typed_command(arguments):
-    """What was typed, for someone to type again."""
-    return shlex.join(["python", "-m", "rotnet_keras", *arguments])
 
 
 def watch(arguments, options):

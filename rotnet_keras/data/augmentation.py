@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import keras
 import tensorflow as tf
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.keras_private import take_seeds_from
-from rotnet_keras._base.values import another_seed, check_choice, check_number, check_seed
+from rotnet_keras._base.values import Fraction, Seed, another_seed
 
-FILL_MODES = ("constant", "nearest", "reflect", "wrap")
+FillMode = Literal["constant", "nearest", "reflect", "wrap"]
 
 
 class Augmentation:
     """Keras's preprocessing layers one after the other, with a seed for each batch if wanted.
 
     Called on `(B, H, W, C)` pixels, it gives float32 of the same shape. With `seed`, two whole
-    numbers, in tf.data, the change is a function of images and seed: a run that was broken off can
-    go on with the very changes that it would have met. Without, the layers draw from their own
-    state, call after call; in tf.data, how far that has got depends on what was read ahead.
+    numbers, in tf.data, the change depends on the images and the seed alone, so that a run that was
+    broken off goes on with the changes that it would have met. Without one, the layers draw from a
+    state of their own, which moves on with every call; tf.data calls ahead of what is used.
     """
 
     takes_seed = True  # `running.batches` gives each batch its own
@@ -28,7 +31,7 @@ class Augmentation:
             take_seeds_from(layer, self._choose_source)
 
     def __call__(self, images, seed=None):
-        if seed is not None:  # two augmentations that get one seed shall not change images alike
+        if seed is not None:  # so that two augmentations change images differently
             seed = tf.random.experimental.stateless_fold_in(seed, self.seed)
         self._draws.begin(seed)
         try:
@@ -57,7 +60,14 @@ class _Draws(keras.random.SeedGenerator):
         return tf.random.experimental.stateless_fold_in(self.seed, self.count)
 
 
-def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed=0):
+@public()
+def gentle_augmentation(
+    *,
+    shift: Fraction = 2 / 28,
+    mirror: bool = True,
+    fill_mode: FillMode = "constant",
+    seed: Seed = 0,
+) -> Augmentation:
     """Shift images a little and mirror them, for pretraining and for few labels.
 
     Args:
@@ -68,20 +78,17 @@ def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed
         seed: of the draws.
 
     Returns:
-        `Augmentation`, a function from `(B, H, W, C)` pixels, and a `seed` if you like, to float32
-        of the same shape, for `tf.data.Dataset.map`.
+        `Augmentation`, a function from `(B, H, W, C)` pixels to float32 of the same shape, for
+        `tf.data.Dataset.map`; it takes a `seed` for the batch, too.
 
     Raises:
-        ValueError: a `shift` that is no fraction, an unknown `fill_mode`, a `seed` that is none.
+        InputError: a `shift` outside 0..1, an unknown `fill_mode`, or a `seed` out of its range.
 
     Example:
         >>> tuple(gentle_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
         (5, 28, 28, 1)
     """
-    check_number("shift", shift, "in 0..1", lambda x: 0 <= x <= 1)
-    check_choice("fill_mode", fill_mode, FILL_MODES)
-    check_seed(seed)
-    layers, seed = keras.layers, int(seed)  # Keras takes none of NumPy's numbers
+    layers = keras.layers
     moved = layers.RandomTranslation(
         shift, shift, fill_mode=fill_mode, interpolation="nearest", seed=seed
     )
@@ -89,7 +96,10 @@ def gentle_augmentation(*, shift=2 / 28, mirror=True, fill_mode="constant", seed
     return Augmentation([*flips, moved], seed)
 
 
-def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
+@public()
+def strong_augmentation(
+    *, mirror: bool = True, fill_mode: FillMode = "constant", seed: Seed = 0
+) -> Augmentation:
     """Shift twice as far, tilt, stretch and erase a rectangle of each image, for self-training.
 
     Args:
@@ -99,11 +109,11 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
 
     Returns:
         As `gentle_augmentation`. Images are tilted by up to 15 degrees and stretched or shrunk by
-        up to 12 percent; a rectangle of 2 to 25 percent of each is black, beside what these moves
-        made black.
+        up to 12 percent; a rectangle of 2 to 25 percent of each is black, beside the edges that
+        these moves leave black.
 
     Raises:
-        ValueError: as `gentle_augmentation`.
+        InputError: as `gentle_augmentation`.
 
     Example:
         >>> tuple(strong_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
@@ -113,7 +123,7 @@ def strong_augmentation(*, mirror=True, fill_mode="constant", seed=0):
     without its list of colour changes, which grey images do not have.
     """
     gentle = gentle_augmentation(shift=4 / 28, mirror=mirror, fill_mode=fill_mode, seed=seed)
-    layers, seed = keras.layers, int(seed)
+    layers = keras.layers
     edges = {"fill_mode": fill_mode, "interpolation": "nearest"}
     bent = [
         layers.RandomRotation(15 / 360, seed=another_seed(seed, 2), **edges),

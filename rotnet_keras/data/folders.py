@@ -10,21 +10,25 @@ import tempfile
 import zipfile
 import zlib
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError
 from rotnet_keras._base.files import printable
-from rotnet_keras._base.values import check_path
+from rotnet_keras._base.values import FilePath
 
 # HEIC and HEIF cannot be read, but must not be passed over in silence either.
-PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
-PICTURES += (".jfif", ".jpe", ".webp")
+PICTURES = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png"),
+    *(".tif", ".tiff", ".webp"),
+)
 UNSOUND = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError)
 
 
-def list_pictures(folder):
+@public()
+def list_pictures(folder: FilePath) -> list[pathlib.Path]:
     """List the picture files in a folder and in those below it.
 
-    Hidden files and folders are left out, and `__MACOSX`, which Macs put into zip archives: what
-    they hold is named like pictures and is none.
+    Hidden files and folders are left out, and so is `__MACOSX`, which Macs put into zip archives:
+    its files are named like pictures but are not.
 
     Args:
         folder: path.
@@ -35,17 +39,18 @@ def list_pictures(folder):
     Raises:
         DatasetError: there is no such folder, or no picture in it.
     """
-    folder = _check_folder(folder)
-    files = [file for file in folder.rglob("*") if file.suffix.lower() in PICTURES]
+    root = _existing(folder)
+    files = [file for file in root.rglob("*") if file.suffix.lower() in PICTURES]
     files = [
-        file for file in files if _is_shown(*file.relative_to(folder).parts) and not file.is_dir()
+        file for file in files if _is_shown(*file.relative_to(root).parts) and not file.is_dir()
     ]
     if not files:
         raise DatasetError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
     return sorted(files)
 
 
-def list_classes(folder):
+@public()
+def list_classes(folder: FilePath) -> dict[str, list[pathlib.Path]]:
     """List the pictures of a folder that has one folder for each class.
 
     Returns:
@@ -54,13 +59,13 @@ def list_classes(folder):
     Raises:
         DatasetError: fewer than two classes, a class without pictures, or pictures beside them.
     """
-    folder = _check_folder(folder)
-    below = [entry for entry in sorted(folder.iterdir()) if _is_shown(entry.name)]
+    root = _existing(folder)
+    below = [entry for entry in sorted(root.iterdir()) if _is_shown(entry.name)]
     loose = [file.name for file in below if file.suffix.lower() in PICTURES and file.is_file()]
     if loose:
         raise DatasetError(
             f"{folder} must hold a folder for each class, it holds {len(loose)} pictures beside "
-            f"them, {printable(loose[0])} for one; put them into the folders of their classes"
+            f"them, such as {printable(loose[0])}; put them into the folders of their classes"
         )
     classes = {entry.name: list_pictures(entry) for entry in below if entry.is_dir()}
     if len(classes) < 2:
@@ -71,26 +76,25 @@ def list_classes(folder):
     return classes
 
 
-def unpack_zip(path, folder):
+@public()
+def unpack_zip(path: FilePath, folder: FilePath) -> pathlib.Path:
     """Unpack a zip archive of pictures into a new folder.
 
     Args:
         path: of the archive.
-        folder: to make; what is there already is left alone.
+        folder: a new one, which is made.
 
     Returns:
         `pathlib.Path` of the folder, or of the one folder in it if that is all there is.
 
     Raises:
-        DatasetError: no zip archive, a damaged one, one with a file that would land elsewhere, or
-            a folder that is there already.
+        DatasetError: not a zip archive, a damaged one, one with a file that would land outside
+            the folder, or a folder that exists already.
 
     Example:
         >>> unpack_zip("pictures.zip", "pictures")  # doctest: +SKIP
         PosixPath('pictures')
     """
-    check_path("path", path)
-    check_path("folder", folder)
     folder = pathlib.Path(os.path.abspath(folder))
     if folder.exists():
         raise DatasetError(f"folder must be a new one, {folder} is there already")
@@ -110,10 +114,12 @@ def _unpack(path, folder):
                 raise DatasetError(f"path {path} holds files that would land elsewhere: {outside}")
             size = sum(info.file_size for info in archive.infolist())
             if size > shutil.disk_usage(folder.parent).free:
-                raise DatasetError(f"{path} holds {size / 1e9:.1f} GB, which the disk has not left")
+                raise DatasetError(f"{path} holds {size / 1e9:.1f} GB, more than the disk has left")
             archive.extractall(folder)
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise DatasetError(f"path must be a zip archive, got {path}, which is no file") from error
+        raise DatasetError(
+            f"path must be a zip archive, got {path}, which is not a file"
+        ) from error
     except (*UNSOUND, RuntimeError, OSError) as error:
         if isinstance(error, DatasetError):
             raise
@@ -125,10 +131,9 @@ def _leaves(name, folder):
     return not target.is_relative_to(folder)
 
 
-def _check_folder(folder):
-    check_path("folder", folder)
+def _existing(folder):
     if not pathlib.Path(folder).is_dir():
-        raise DatasetError(f"folder must be one, {printable(folder)} is no folder")
+        raise DatasetError(f"folder must be an existing one, {printable(folder)} is no folder")
     return pathlib.Path(folder)
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rotnet_keras._base.values import check_count, check_seed
+from rotnet_keras._base.door import public
+from rotnet_keras._base.values import Count, Seed
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -29,7 +30,8 @@ SIZE = 28
 _CHUNK = 2000  # images drawn at once: bounds the memory
 
 
-def draw_garments(num_images, *, seed=0):
+@public()
+def draw_garments(num_images: Count, *, seed: Seed = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw a labelled set of garments with equally many of each class.
 
     Args:
@@ -40,15 +42,13 @@ def draw_garments(num_images, *, seed=0):
         `(images, labels)`: uint8 `(num_images, 28, 28, 1)`, 0..255, and int32 `(num_images,)`.
 
     Raises:
-        ValueError: `num_images` is below 1, or `seed` is none.
+        InputError: `num_images` is below 1, or `seed` out of its range.
 
     Example:
         >>> images, labels = draw_garments(100, seed=0)
         >>> images.shape, np.bincount(labels).tolist()
         ((100, 28, 28, 1), [10, 10, 10, 10, 10, 10, 10, 10, 10, 10])
     """
-    check_count("num_images", num_images)
-    check_seed(seed)
     rng = np.random.default_rng(seed)
     labels = np.arange(num_images, dtype="int32") % len(CLASS_NAMES)
     images = np.empty((num_images, SIZE, SIZE, 1), "uint8")

@@ -3,61 +3,67 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import warnings
+from typing import Annotated, Any
 
 import numpy as np
 import tensorflow as tf
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError
-from rotnet_keras._base.values import (
-    check_counts_or_none,
-    check_paths,
-    check_seed,
-    check_share,
-    check_source,
-)
+from rotnet_keras._base.values import Count, FilePath, Seed, Source, check_share, warn_caller
 from rotnet_keras.data import garments
 from rotnet_keras.data.folders import list_classes, list_pictures
-from rotnet_keras.data.named import SIZE, load_named, stream_named
-from rotnet_keras.data.pictures import check_pictures, check_reading, read_pictures, stream_pictures
-from rotnet_keras.data.splits import Examples, make_splits
+from rotnet_keras.data.named import SIZE, find_builder, load_named, stream_named
+from rotnet_keras.data.pictures import (
+    Broken,
+    Channels,
+    Fit,
+    check_pictures,
+    read_pictures,
+    stream_pictures,
+)
+from rotnet_keras.data.splits import Examples, Splits, make_splits
 from rotnet_keras.running.batches import WINDOW_BYTES
 
 STAND_IN = "garments"
-# Parts of a data set by other names than those that are asked for.
+# Names of parts of a data set; a folder of one of these names is hardly a class.
 NO_CLASSES = {"labeled", "unlabeled", "unlabelled", "train", "test", "validation", "val"}
+Share = Annotated[tuple[int, int], lambda name, value: check_share(value) or tuple(value)]
 
 
+@public()
 def load_splits(
-    name="fashion_mnist",
+    name: Source = "fashion_mnist",
     *,
-    num_labels=None,
-    num_validation=None,
-    seed=0,
-    data_dir=None,
-    manual_dir=None,
-    image_size=None,
-    fit="crop",
-    channels=None,
-    broken="raise",
-    fall_back=False,
-):
+    num_labels: Count | None = None,
+    num_validation: Count | None = None,
+    seed: Seed = 0,
+    data_dir: FilePath | None = None,
+    manual_dir: FilePath | None = None,
+    image_size: Count | None = None,
+    fit: Fit = "crop",
+    channels: Channels | None = None,
+    broken: Broken = "raise",
+    fall_back: bool = False,
+) -> Splits:
     """Load an image classification data set and divide its training images for few labels.
 
     Labelled and validation images are drawn with the classes in their proportions (on
     Fashion-MNIST 100 and 1,000 of each); all other training images become the unlabelled ones.
-    The three are disjoint. A data set without a `test` split lends its `validation` split, else a
-    sixth of its training images that is the same for every seed. Everything is held in memory.
+    The three are disjoint. Images of a split named `unlabelled`, such as the 100,000 of STL-10, are
+    among the unlabelled ones, too. A data set without a `test` split lends its `validation` split,
+    else a sixth of its training images that is the same for every seed. Everything is held in
+    memory.
 
     A folder of your own pictures has one of two forms:
 
     - `unlabelled/` with pictures, in folders or not; `labelled/` with a folder for each class,
       named like it; and, if you like, `test/` with the same. All labels are used, unless
       `num_labels` says fewer.
-    - a folder for each class, and nothing else: then `num_labels` must be given. All labels serve
-      to draw in proportion, and those of test and validation pictures to measure; no others.
+    - a folder for each class, and nothing else: then `num_labels` must be given. The other labels
+      serve to draw the classes in proportion and to measure on validation and test pictures, and
+      for nothing else.
 
     Args:
         name: any image classification data set of TensorFlow Datasets; "garments" for the drawn
@@ -83,7 +89,7 @@ def load_splits(
 
     Raises:
         DatasetError: the data cannot be had (no network, missing or damaged files).
-        ValueError: unknown name, no image classification data, more images asked for than there
+        InputError: unknown name, no image classification data, more images asked for than there
             are, or a setting out of its range.
 
     Example:
@@ -93,37 +99,35 @@ def load_splits(
 
     Reference: https://www.tensorflow.org/datasets/catalog/overview#image_classification
     """
-    division = {"num_labels": num_labels, "num_validation": num_validation}
-    check_counts_or_none(**division)
-    check_source("name", name)
-    check_paths(data_dir=data_dir, manual_dir=manual_dir)
-    check_seed(seed)
-    check_reading(image_size, fit, channels, broken)
-    division["seed"] = seed
+    division: dict[str, Any] = {
+        "num_labels": num_labels,
+        "num_validation": num_validation,
+        "seed": seed,
+    }
     folder = _as_folder(name)
     if folder is not None:
-        reading = {"fit": fit, "channels": channels, "broken": broken}
+        reading: dict[str, Any] = {"fit": fit, "channels": channels, "broken": broken}
         return _load_folder(folder, division, image_size=image_size or SIZE, **reading)
     try:
         if name == STAND_IN:
-            train, test, class_names = _draw_stand_in()
+            parts = _draw_stand_in()
         else:
-            train, test, class_names = load_named(name, data_dir, manual_dir, image_size, fit)
+            parts = load_named(name, data_dir, manual_dir, image_size, fit)
     except DatasetError as error:
         if not fall_back:
             raise
-        warnings.warn(f"USING DRAWN STAND-IN GARMENTS, NO REAL DATA: {error}", stacklevel=2)
-        name = STAND_IN
-        train, test, class_names = _draw_stand_in()
+        warn_caller(f"USING DRAWN STAND-IN GARMENTS, NO REAL DATA: {error}")
+        name, parts = STAND_IN, _draw_stand_in()
     division["num_labels"] = 1000 if num_labels is None else num_labels
-    splits = make_splits(*train, test=test, class_names=class_names, name=name, **division)
+    images, labels = parts.pop("train")
+    splits = make_splits(images, labels, **parts, name=name, **division)
     return dataclasses.replace(splits, stand_in=name == STAND_IN, fit=fit)
 
 
 def _as_folder(source):
     """The folder that is meant, or None where it is the name of a data set."""
     text = isinstance(source, str)
-    if not source or not isinstance(source, (str, os.PathLike)):
+    if source == "":
         return None
     path = pathlib.Path(source)
     if path.is_dir():
@@ -150,10 +154,8 @@ def _load_folder(folder, division, **reading):
                 f"a folder for each class, got {parts}, which are no names of classes"
             )
     else:
-        classes, unlabelled = (
-            list_classes(folder / "labelled"),
-            list_pictures(folder / "unlabelled"),
-        )
+        classes = list_classes(folder / "labelled")
+        unlabelled = list_pictures(folder / "unlabelled")
         test = list_classes(folder / "test") if (folder / "test").is_dir() else {}
     names = list(classes)
     if not test.keys() <= classes.keys():
@@ -186,18 +188,19 @@ def _with_labels(classes, names):
     return files, [names.index(name) for name, some in classes.items() for _ in some]
 
 
+@public()
 def stream_images(
-    source,
+    source: Source,
     *,
-    image_size=None,
-    fit="crop",
-    channels=None,
-    broken="raise",
-    split="train",
-    share=(0, 1),
-    seed=0,
-    data_dir=None,
-):
+    image_size: Count | None = None,
+    fit: Fit = "crop",
+    channels: Channels | None = None,
+    broken: Broken = "raise",
+    split: Source = "train",
+    share: Share = (0, 1),
+    seed: Seed = 0,
+    data_dir: FilePath | None = None,
+) -> tf.data.Dataset:
     """Read images without labels one by one, for more of them than memory holds.
 
     Args:
@@ -209,7 +212,8 @@ def stream_images(
         channels: 3, or 1 for grey, of the pictures of a folder; None is 3.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`; to
             find them, all are read once beforehand. (Up to 64 MB of images are kept then.)
-        split: of a named data set, as TFDS writes it, for example "train[:50%]".
+        split: of a named data set, as TFDS writes it, for example "train[:50%]". "train" alone
+            takes the images of a split named `unlabelled`, too; "train[:100%]" does not.
         share: `(host, hosts)`: read this process's part alone, where several train together.
         seed: of the order of a folder's files.
         data_dir: as in `load_splits`.
@@ -221,7 +225,7 @@ def stream_images(
     Raises:
         DatasetError: there is no such folder or no picture in it, pictures that cannot be read, or
             the data set cannot be had.
-        ValueError: an unknown name, a folder without `image_size`, or an argument out of its range.
+        InputError: an unknown name, a folder without `image_size`, or an argument out of its range.
 
     Example:
         >>> import keras, tempfile
@@ -230,32 +234,30 @@ def stream_images(
         >>> stream_images(folder, image_size=16).element_spec.shape
         TensorShape([16, 16, 3])
     """
-    check_reading(image_size, fit, channels, broken)
-    check_source("source", source)
-    check_source("split", split)
-    check_share(share)
-    check_paths(data_dir=data_dir)
-    check_seed(seed)
     folder = _as_folder(source)
     if folder is None:
         try:
-            return stream_named(str(source), split, data_dir, image_size, fit, share)
-        except ValueError as error:
+            builder = find_builder(str(source), data_dir)
+        except DatasetError:
+            raise
+        except InputError as error:
             raise InputError(f"source: there is no folder {source}, and {error}") from error
+        return stream_named(builder, str(split), image_size, fit, share)
     if image_size is None:
         raise InputError("image_size must be given for a folder of pictures, got None")
     host, hosts = share
-    files = np.random.default_rng(seed).permutation(list_pictures(folder))[host::hosts]
+    found = np.array(list_pictures(folder), dtype=object)
+    files = list(np.random.default_rng(seed).permutation(found)[host::hosts])
     channels = 3 if channels is None else channels
-    form = {"image_size": image_size, "fit": fit, "channels": channels}
+    form: dict[str, Any] = {"image_size": image_size, "fit": fit, "channels": channels}
     if len(files) * image_size**2 * channels <= WINDOW_BYTES:  # held in any case, to be shuffled
-        images, _ = read_pictures(list(files), broken=broken, **form)
+        images, _ = read_pictures(files, broken=broken, **form)
         return tf.data.Dataset.from_tensor_slices(images)
-    return stream_pictures(check_pictures(list(files), broken=broken), **form)
+    return stream_pictures(check_pictures(files, broken=broken), **form)
 
 
 def _draw_stand_in():
     """The stand-in is one fixed data set: only its division depends on the caller's seed."""
     train = Examples(*garments.draw_garments(60_000, seed=0))
     test = Examples(*garments.draw_garments(10_000, seed=1))
-    return train, test, garments.CLASS_NAMES
+    return {"train": train, "test": test, "class_names": garments.CLASS_NAMES}

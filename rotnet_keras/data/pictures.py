@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
-from typing import Literal, get_args
+from collections.abc import Iterable
+from typing import Annotated, Literal, get_args
 
 import keras
 import numpy as np
@@ -12,49 +12,67 @@ import PIL
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError
 from rotnet_keras._base.files import printable
-from rotnet_keras._base.values import (
-    check_choice,
-    check_count,
-    check_counts_or_none,
-    check_list,
-    check_path,
-    is_whole,
-)
+from rotnet_keras._base.values import Count, check_list, check_path, got, is_whole, warn_caller
 
 Image.init()
 # Of these, Pillow starts no other program; AVIF is not in all of its builds.
 FORMATS = sorted({"AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"} & Image.OPEN.keys())
-Fit = Literal["crop", "pad", "resize"]
-FITS = get_args(Fit)
-Broken = Literal["raise", "skip"]
-BROKEN = get_args(Broken)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow has it
 
 
-def read_pictures(files, *, image_size, fit="crop", channels=None, broken="raise"):
+def check_files(name, value):
+    """Return a list of paths, at least one, or raise."""
+    return [check_path(name, file) for file in check_list(name, value, "path")]
+
+
+def check_channels(name, value):
+    """Return 1 or 3, or raise."""
+    if not is_whole(value) or value not in (1, 3):
+        raise InputError(f"{name} must be 1, 3 or None, got {got(value)}")
+    return int(value)
+
+
+# What a signature says beside an argument.
+Fit = Literal["crop", "pad", "resize"]
+FITS = get_args(Fit)
+Broken = Literal["raise", "skip"]
+Channels = Annotated[int, check_channels]
+Files = Annotated[Iterable[str | os.PathLike[str]], check_files]
+
+
+@public()
+def read_pictures(
+    files: Files,
+    *,
+    image_size: Count,
+    fit: Fit = "crop",
+    channels: Channels | None = None,
+    broken: Broken = "raise",
+) -> tuple[np.ndarray, np.ndarray]:
     """Read pictures into one array of squares.
 
     Args:
-        files: list of paths. What Pillow reads is read: PNG, JPEG, WebP, GIF and TIFF (the first
-            image of several), BMP, AVIF where Pillow has it. A photograph is turned upright by what
-            its camera noted (EXIF); transparency is dropped; 16 bits a pixel become 8.
+        files: list of paths to PNG, JPEG, WebP, BMP, GIF and TIFF files (the first image of
+            several), and AVIF if Pillow reads it. A photograph is turned upright by what its camera
+            noted (EXIF); transparency is dropped; 16 bits a pixel become 8.
         image_size: height and width of the squares.
-        fit: "crop" cuts the centre out, "pad" puts black at two sides, "resize" stretches. What is
-            padded shows by its edges whether it was turned by 90 degrees, which spoils the pretext
-            task where most pictures are oblong.
+        fit: "crop" cuts the centre out, "pad" puts black at two sides, "resize" stretches. The
+            edges of a padded picture show whether it was turned by 90 degrees, which spoils the
+            pretext task where most pictures are oblong.
         channels: 3, or 1 for grey; None takes 1 where all pictures are grey.
         broken: "raise" one error that lists all pictures that cannot be read, or "skip" them and
             list them in a warning.
 
     Returns:
-        `(images, read)`: uint8 `(N, image_size, image_size, channels)`, 0..255, and a bool array,
-        which of the files they are.
+        `(images, read)`: uint8 `(N, image_size, image_size, channels)`, 0..255, and a bool array
+        that says which of the files were read.
 
     Raises:
-        DatasetError: pictures that cannot be read, all of them if they are to be skipped.
-        ValueError: an argument out of its range.
+        DatasetError: pictures that cannot be read; with `broken="skip"`, only if none can.
+        InputError: an argument out of its range.
 
     Example:
         >>> import keras, pathlib, tempfile
@@ -64,11 +82,7 @@ def read_pictures(files, *, image_size, fit="crop", channels=None, broken="raise
         >>> images.shape, read.tolist()
         ((1, 16, 16, 1), [True])
     """
-    check_count("image_size", image_size)
-    check_reading(image_size, fit, channels, broken)
-    files = check_list("files", files, "path")
-    for file in files:
-        check_path("files", file)
+    files = list(files)
     images = np.zeros((len(files), image_size, image_size, channels or 3), "uint8")
     reasons = []
     pictures = _fitted(files, image_size, fit, channels).prefetch(16)
@@ -90,7 +104,6 @@ def check_pictures(files, *, broken="raise"):
     Raises:
         DatasetError: as `read_pictures`.
     """
-    check_choice("broken", broken, BROKEN)
     reasons = [reason for _, reason in _decoded(files).as_numpy_iterator()]
     read = _answer(files, reasons, broken)
     return [file for file, sound in zip(files, read, strict=True) if sound]
@@ -100,7 +113,7 @@ def stream_pictures(files, *, image_size, fit="crop", channels=None):
     """Read pictures one by one, again in each iteration; arguments as of `read_pictures`.
 
     Args:
-        files: list of paths, which `check_pictures` found to be whole.
+        files: list of paths that `check_pictures` could read.
         image_size: height and width of the squares.
         fit: as in `read_pictures`.
         channels: 1 for grey; 3 or None for colour.
@@ -108,8 +121,6 @@ def stream_pictures(files, *, image_size, fit="crop", channels=None):
     Returns:
         `tf.data.Dataset` of uint8 images `(image_size, image_size, channels)`, of known number.
     """
-    check_count("image_size", image_size)
-    check_reading(image_size, fit, channels)
 
     def still_there(image, reason):  # it was, a moment ago
         with tf.control_dependencies([tf.debugging.assert_equal(reason, "", "lost a picture")]):
@@ -173,7 +184,7 @@ def _read(file):
     with Image.open(file, formats=FORMATS) as header:
         mode = header.mode
     if mode in ("I", "F"):
-        raise InputError(f"32 bits a pixel (mode {mode}), of which no one knows what is white")
+        raise OSError(f"32 bits a pixel (mode {mode}), whose value for white is not defined")
     deep = mode.startswith("I;16")
     picture = keras.utils.load_img(file, color_mode="grayscale" if deep else "rgb")
     image = np.asarray(ImageOps.exif_transpose(picture))
@@ -193,20 +204,11 @@ def _answer(files, reasons, broken):
         raise DatasetError(f"{number}, and there are no others:{lines}")
     if broken == "raise":
         raise DatasetError(
-            f'{number}; mend or remove them, or leave them out with broken="skip" '
+            f'{number}; repair or remove them, or leave them out with broken="skip" '
             f"(--broken skip):{lines}"
         )
-    warnings.warn(f"{number} and are left out:{lines}", stacklevel=3)
+    warn_caller(f"{number} and are left out:{lines}")
     return read
-
-
-def check_reading(image_size, fit, channels, broken="raise"):
-    """Raise unless these are arguments of `read_pictures`; `image_size` may be None."""
-    check_counts_or_none(image_size=image_size)
-    check_choice("fit", fit, FITS)
-    if channels is not None and not (is_whole(channels) and channels in (1, 3)):
-        raise InputError(f"channels must be 1, 3 or None, got {channels!r}")
-    check_choice("broken", broken, BROKEN)
 
 
 def _grey(images):

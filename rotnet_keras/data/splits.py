@@ -6,24 +6,18 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from sklearn.model_selection import train_test_split
 
-from rotnet_keras._base.arrays import (
-    check_every_class,
-    check_examples,
-    check_images,
-    check_labels,
-    check_upright,
-)
+from rotnet_keras._base.arrays import Labels, check_every_class
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import (
-    check_counts,
-    check_counts_or_none,
-    check_list,
-    check_seed,
-    check_source,
-    got,
+from rotnet_keras._base.values import Count, Seed, Source, got
+from rotnet_keras.data.forms import (
+    ClassNames,
+    ImagesOrPairs,
+    Pair,
+    Unlabelled,
+    images_with_labels,
 )
 
 
@@ -33,10 +27,27 @@ class Examples(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"Examples({got(self.images)}, {got(self.labels)})"
 
-@dataclasses.dataclass(frozen=True)
+    def __eq__(self, other: object) -> bool:
+        """Whether the same images have the same labels; a pair of arrays will do."""
+        return (
+            isinstance(other, tuple)
+            and len(other) == len(self)
+            and all(map(np.array_equal, self, other))
+        )
+
+    def __ne__(self, other: object) -> bool:  # or that of a tuple would be found
+        return not self == other
+
+
+Examples.__hash__ = None  # type: ignore  # arrays can change, and have none either
+
+
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Splits:
-    """One data set, divided for an experiment with few labels.
+    """One data set, divided for an experiment with few labels; `==` compares what it holds.
 
     Attributes:
         name: of the data set.
@@ -61,28 +72,51 @@ class Splits:
     skipped: tuple[str, ...] = ()
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, ...]:
         """`(height, width, channels)` of every image."""
         return self.unlabelled.shape[1:]
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
 
+    def __repr__(self) -> str:
+        labelled, validation, test = (
+            len(part.labels) for part in (self.labelled, self.validation, self.test)
+        )
+        return (
+            f"Splits({self.name!r}, {self.num_classes} classes of {self.image_shape}: "
+            f"{len(self.unlabelled)} unlabelled, {labelled} labelled, {validation} validation, "
+            f"{test} test)"
+        )
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Splits):
+            return NotImplemented
+        fields = (field.name for field in dataclasses.fields(self))
+        return all(_same(getattr(self, name), getattr(other, name)) for name in fields)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _same(one, other):
+    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+
+
+@public(images_with_labels)
 def make_splits(
-    images,
-    labels=None,
+    images: ImagesOrPairs,
+    labels: Labels | None = None,
     *,
-    unlabelled=None,
-    test=None,
-    class_names=None,
-    name="images",
-    num_labels=None,
-    num_validation=None,
-    seed=0,
-):
+    unlabelled: Unlabelled | None = None,
+    test: Pair | None = None,
+    class_names: ClassNames | None = None,
+    name: Source = "images",
+    num_labels: Count | None = None,
+    num_validation: Count | None = None,
+    seed: Seed = 0,
+) -> Splits:
     """Divide images of your own, arrays or datasets, as `load_splits` divides a named data set.
 
     Args:
@@ -103,44 +137,29 @@ def make_splits(
         `Splits`, in memory.
 
     Raises:
-        ValueError: arguments that do not fit together, or more images asked for than there are.
+        InputError: arguments that do not fit together, or more images asked for than there are.
 
     Example:
         >>> images = np.zeros((60, 12, 12, 1), "uint8")
-        >>> splits = make_splits(images, np.arange(60) % 2, unlabelled=images)
-        >>> [len(part.labels) for part in (splits.labelled, splits.validation, splits.test)]
-        [42, 8, 10]
+        >>> make_splits(images, np.arange(60) % 2, unlabelled=images[:9])
+        Splits('images', 2 classes of (12, 12, 1): 9 unlabelled, 42 labelled, 8 validation, 10 test)
     """
-    check_counts_or_none(num_labels=num_labels, num_validation=num_validation)
-    check_seed(seed)
-    check_source("name", name)
-    if class_names is not None:
-        class_names = check_list("class_names", class_names, "name")
-        if len(class_names) < 2:
-            raise InputError(f"class_names must be two or more, got {got(class_names)}")
-    images, labels = _examples("images", images, labels)
-    check_upright(images)
-    images, labels, num_classes = check_every_class(
-        images, labels, None if class_names is None else len(class_names)
-    )
+    # What the arrays hold is looked at here, since data sets that were loaded come here, too.
+    names = None if class_names is None else tuple(class_names)
+    images, labels, num_classes = check_every_class(images, labels, names and len(names))
+    names = names or tuple(map(str, range(num_classes)))
     train = Examples(images, labels.astype("int32"))
-    unlabelled = None if unlabelled is None else _stacked("unlabelled", unlabelled)
-    names = [str(name) for name in class_names or range(num_classes)]
     if test is None:
         train, test = _take(train, max(len(train.labels) // 6, num_classes), seed=0)
-    else:
-        pair = (test, None) if isinstance(test, tf.data.Dataset) else test
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise InputError(
-                f"test must be (images, labels), or a dataset of such pairs, got {got(test)}"
-            )
-        test = _examples("test", *pair)
+    test = Examples(*test)
     _check_alike(train, unlabelled, test, num_classes)
     if num_validation is None:
         num_validation = max(len(train.labels) // 6, num_classes)
-    parts = _divide(train, unlabelled, num_labels, num_validation, num_classes, seed)
+    rest, labelled, validation = _divide(
+        train, unlabelled, num_labels, num_validation, num_classes, seed
+    )
     test = Examples(test.images, test.labels.astype("int32"))
-    return Splits(str(name), tuple(names), *parts, test)
+    return Splits(str(name), names, rest, labelled, validation, test)
 
 
 def _divide(train, unlabelled, num_labels, num_validation, num_classes, seed):
@@ -160,6 +179,7 @@ def _divide(train, unlabelled, num_labels, num_validation, num_classes, seed):
             "num_labels must be given where no images are without labels, got None; it may be up "
             f"to {left - num_classes}"
         )
+    some_stay_unlabelled(train.labels, num_labels, num_validation)
     counts = {"num_labels": num_labels, "num_validation": num_validation}
     rest, *drawn = split_indices(train.labels, **counts, seed=seed)
     rest = train.images[rest]
@@ -180,41 +200,6 @@ def _check_alike(train, unlabelled, test, num_classes):
         raise InputError(f"test must have labels in 0..{num_classes - 1}, got {lowest}..{highest}")
 
 
-def _examples(argument, images, labels):
-    """Check labelled images of whatever form, and bring them into arrays."""
-    whose = "test " if argument == "test" else ""
-    if isinstance(images, tf.data.Dataset):
-        if labels is not None:
-            raise InputError(
-                f"{whose}labels must be None for a dataset, which holds them, got {got(labels)}"
-            )
-        if not isinstance(images.element_spec, tuple) or len(images.element_spec) != 2:
-            raise InputError(
-                f"{argument} must be a dataset of pairs (image, label), got {images.element_spec}"
-            )
-        pairs = _listed(argument, images)
-        if not pairs:
-            raise InputError(f"{argument} must hold at least one image, got none")
-        images, labels = map(list, zip(*pairs, strict=True))
-    return Examples(*check_examples(images, labels, whose=whose))
-
-
-def _stacked(argument, images):
-    if isinstance(images, tf.data.Dataset):
-        if not isinstance(images.element_spec, tf.TensorSpec):
-            raise InputError(
-                f"{argument} must be a dataset of single images, got {images.element_spec}"
-            )
-        images = _listed(argument, images)
-    return check_images(images, argument)
-
-
-def _listed(argument, dataset):
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise InputError(f"{argument} must be a dataset that ends, got one that goes on for ever")
-    return list(dataset.as_numpy_iterator())
-
-
 def _take(examples, count, *, seed):
     """Divide examples into the others and `count` drawn ones."""
     labels = examples.labels
@@ -222,32 +207,14 @@ def _take(examples, count, *, seed):
     return [Examples(examples.images[part], labels[part]) for part in parts]
 
 
-def split_indices(labels, *, num_labels, num_validation, seed=0):
-    """Draw disjoint unlabelled, labelled and validation indices, the last two stratified.
-
-    Args:
-        labels: `(N,)` whole numbers.
-        num_labels: labelled indices wanted.
-        num_validation: validation indices wanted.
-        seed: of the draw.
-
-    Returns:
-        `(unlabelled, labelled, validation)`, integer arrays that together hold 0 to N - 1 once.
-
-    Raises:
-        ValueError: more asked for than there is, fewer than one for each class, or labels that are
-            not whole numbers from 0.
-
-    Example:
-        >>> parts = split_indices(np.arange(100) % 2, num_labels=10, num_validation=20)
-        >>> [len(part) for part in parts]
-        [70, 10, 20]
-    """
-    labels = check_labels(labels)
+def labels_from_0(labels):
+    """A relation: no label below 0."""
     if labels.min() < 0:
         raise InputError(f"labels must be whole numbers from 0, got {labels.min()}")
-    check_counts(num_labels=num_labels, num_validation=num_validation)
-    check_seed(seed, largest=2**32 - 1)
+
+
+def some_stay_unlabelled(labels, num_labels, num_validation):
+    """A relation: each class can be drawn from, and some images are left over."""
     num_classes = len(np.unique(labels))
     for argument, value in (("num_labels", num_labels), ("num_validation", num_validation)):
         if value < num_classes:
@@ -260,6 +227,32 @@ def split_indices(labels, *, num_labels, num_validation, seed=0):
             f"num_labels + num_validation must be at most {most} of {len(labels)} training images, "
             f"so that some stay unlabelled; got {num_labels} + {num_validation}"
         )
+
+
+@public(labels_from_0, some_stay_unlabelled)
+def split_indices(
+    labels: Labels, *, num_labels: Count, num_validation: Count, seed: Seed = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw disjoint unlabelled, labelled and validation indices, the last two stratified.
+
+    Args:
+        labels: `(N,)` whole numbers.
+        num_labels: labelled indices wanted.
+        num_validation: validation indices wanted.
+        seed: of the draw.
+
+    Returns:
+        `(unlabelled, labelled, validation)`, integer arrays that together hold 0 to N - 1 once.
+
+    Raises:
+        InputError: more asked for than there is, fewer than one for each class, or labels that are
+            not whole numbers from 0.
+
+    Example:
+        >>> parts = split_indices(np.arange(100) % 2, num_labels=10, num_validation=20)
+        >>> [len(part) for part in parts]
+        [70, 10, 20]
+    """
     rest, validation = _stratified(np.arange(len(labels)), labels, num_validation, seed)
     unlabelled, labelled = _stratified(rest, labels, num_labels, seed)
     _check_classes_left(labels, labels[labelled], "num_labels", num_labels)

@@ -1,5 +1,6 @@
 from .graph import (
     guess_labels as guess_labels,
+    pseudo_label as pseudo_label,
     soft_neighbours as soft_neighbours,
     spread_labels as spread_labels,
 )

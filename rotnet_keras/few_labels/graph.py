@@ -6,6 +6,9 @@ what is added here is that classes keep their shares, and a classifier for image
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Annotated, Literal
+
 import keras
 import numpy as np
 from sklearn.covariance import ledoit_wolf
@@ -13,36 +16,84 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler, normalize
 
-from rotnet_keras._base.arrays import check_array, check_every_class, check_finite, check_images
-from rotnet_keras._base.errors import InputError, MissingPackageError
-from rotnet_keras._base.networks import check_functional
-from rotnet_keras._base.values import (
-    check_choice,
-    check_count,
-    check_counts,
-    check_list,
-    check_number,
-    check_positive,
-    check_seed,
+from rotnet_keras._base.arrays import (
+    Images,
+    Labels,
+    check_array,
+    check_finite,
+    classes_of,
+    every_class_has_an_image,
+    one_label_an_image,
 )
-from rotnet_keras.blocks import block_names
+from rotnet_keras._base.door import public
+from rotnet_keras._base.errors import InputError, MissingPackageError
+from rotnet_keras._base.networks import Model, extractor_takes_images
+from rotnet_keras._base.values import (
+    AtLeastTwo,
+    Count,
+    Positive,
+    Seed,
+    check_number,
+)
+from rotnet_keras.blocks import Blocks, block_names
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.few_labels.probes import block_features
 
-METHODS = ("laplace", "poisson")
+Method = Literal["laplace", "poisson"]
 NEIGHBOURS, DIMENSIONS, TEMPERATURE = 10, 128, 0.02
 
 
+def _points(name, value):
+    features = check_array(name, value)
+    check_finite(name, features)
+    return features
+
+
+def _known_labels(name, value):
+    labels = check_array(name, value)
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < -1:
+        raise InputError(
+            f"{name} must be whole numbers, -1 where not known, got "
+            f"{labels.dtype} from {labels.min(initial=0)}"
+        )
+    if not (labels >= 0).any():
+        raise InputError(f"{name} must hold at least one known label, got none")
+    return labels
+
+
+def _a_label_a_point(features, labels):
+    if features.ndim != 2 or labels.shape != (len(features),):
+        raise InputError(
+            "features and labels must be (N, D) and (N,), "
+            f"got shapes {features.shape} and {labels.shape}"
+        )
+    if len(features) < 2 or not features.size:
+        raise InputError(f"features must be (N, D) with N at least 2, got {features.shape}")
+
+
+def _first_have_labels(images, labels, num_classes):
+    one_label_an_image(images[: len(labels)], labels)
+    every_class_has_an_image(labels, num_classes)
+
+
+Points = Annotated[np.ndarray, _points]  # (N, D)
+KnownLabels = Annotated[np.ndarray, _known_labels]  # (N,), -1 where not known
+Share = Annotated[
+    float, partial(check_number, lies="above 0 and not above 1", inside=lambda x: 0 < x <= 1)
+]
+
+
+@public(_a_label_a_point)
 def spread_labels(
-    features,
-    labels,
+    features: Points,
+    labels: KnownLabels,
     *,
-    method="laplace",
-    neighbours=NEIGHBOURS,
-    dimensions=DIMENSIONS,
-    keep=0.5,
-    seed=0,
-):
+    method: Method = "laplace",
+    neighbours: Count = NEIGHBOURS,
+    dimensions: Count = DIMENSIONS,
+    keep: Share = 0.5,
+    seed: Seed = 0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Spread a few labels over a graph of many images, neighbours in feature space being joined.
 
     Args:
@@ -60,8 +111,8 @@ def spread_labels(
         have among the known labels: without that, a few classes swallow the others.
 
     Raises:
-        ImportError: the package graphlearning is not installed.
-        ValueError: features that are not finite, shapes that do not fit together, labels below -1,
+        MissingPackageError: the package graphlearning is not installed.
+        InputError: features that are not finite, shapes that do not fit together, labels below -1,
             an unknown method, no known label, a setting out of its range.
 
     Example:
@@ -74,41 +125,22 @@ def spread_labels(
 
     Reference: Calder et al., 2020, https://proceedings.mlr.press/v119/calder20a.html
     """
-    features, labels = check_array("features", features), check_array("labels", labels)
-    if features.ndim != 2 or labels.shape != (len(features),):
-        raise InputError(
-            "features and labels must be (N, D) and (N,), "
-            f"got shapes {features.shape} and {labels.shape}"
-        )
-    check_finite("features", features)
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < -1:
-        raise InputError(
-            "labels must be whole numbers, -1 where not known, got "
-            f"{labels.dtype} from {labels.min(initial=0)}"
-        )
-    check_choice("method", method, METHODS)
-    check_counts(neighbours=neighbours, dimensions=dimensions)
-    check_number("keep", keep, "above 0 and not above 1", lambda x: 0 < x <= 1)
-    check_seed(seed)
-    if not (labels >= 0).any():
-        raise InputError("labels must hold at least one known label, got none")
-    if len(features) < 2 or not features.size:
-        raise InputError(f"features must be (N, D) with N at least 2, got {features.shape}")
     projection, offset = _principal(features, dimensions, seed)
     return _spread(normalize(features @ projection + offset), labels, method, neighbours, keep)
 
 
+@public(one_label_an_image, extractor_takes_images, every_class_has_an_image)
 def soft_neighbours(
-    extractor,
-    images,
-    labels,
+    extractor: Model,
+    images: Images,
+    labels: Labels,
     *,
-    blocks=None,
-    num_classes=None,
-    dimensions=DIMENSIONS,
-    temperature=TEMPERATURE,
-    seed=0,
-):
+    blocks: Blocks | None = None,
+    num_classes: AtLeastTwo | None = None,
+    dimensions: Count = DIMENSIONS,
+    temperature: Positive = TEMPERATURE,
+    seed: Seed = 0,
+) -> keras.Model:
     """Classify by all labelled images at once, each weighed by how near it is in feature space.
 
     For many labels that came cheaply, from `spread_labels` for example: it carries to new images
@@ -119,7 +151,7 @@ def soft_neighbours(
         images: `(N, H, W, C)` array of pixels 0..255; the model holds a vector for each.
         labels: `(N,)` whole numbers, at least one of each class.
         blocks: as in `block_features`.
-        num_classes: default: the highest label and one.
+        num_classes: None takes the highest label + 1.
         dimensions: principal components in which nearness is measured, by angle.
         temperature: how much the cosine of the angle must fall for a weight to fall by e.
         seed: of the principal components.
@@ -128,7 +160,7 @@ def soft_neighbours(
         `keras.Model` from images to logarithms of class probabilities `(B, num_classes)`.
 
     Raises:
-        ValueError: images, labels and extractor that do not fit together, a class without an
+        InputError: images, labels and extractor that do not fit together, a class without an
             image, a setting out of its range, or `temperature` not above 0.
 
     Example:
@@ -138,20 +170,24 @@ def soft_neighbours(
         >>> accuracy(classifier, images, np.arange(20) % 2)
         1.0
     """
-    check_functional(extractor, "extractor")
-    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
-    check_count("dimensions", dimensions)
-    check_positive(temperature=temperature)
-    check_seed(seed)
     features = block_features(extractor, blocks)
     x = extract_features(features, images)
     projection, offset = _principal(x, dimensions, seed)
     points = normalize(x @ projection + offset)
-    votes = np.eye(num_classes)[labels]
+    votes = np.eye(classes_of(labels, num_classes))[labels]
     return _soft_vote(features, projection, offset, points, votes, temperature)
 
 
-def guess_labels(extractor, images, labels, *, num_classes=None, most=20_000, seed=0):
+@public(extractor_takes_images, _first_have_labels)
+def pseudo_label(
+    extractor: Model,
+    images: Images,
+    labels: Labels,
+    *,
+    num_classes: AtLeastTwo | None = None,
+    most: Count = 20_000,
+    seed: Seed = 0,
+) -> tuple[np.ndarray, keras.Model]:
     """Guess the labels of many images from those of the first few, and learn to guess for others.
 
     `spread_labels`, twice, and `soft_neighbours`. What the first guesses say about how images of
@@ -163,7 +199,7 @@ def guess_labels(extractor, images, labels, *, num_classes=None, most=20_000, se
         extractor: functional `keras.Model` with blocks.
         images: `(N, H, W, C)` array of pixels 0..255, those with labels first.
         labels: `(K,)` whole numbers of the first K, at least one of each class.
-        num_classes: default: the highest label and one.
+        num_classes: None takes the highest label + 1.
         most: images in the graph, the first ones; the search for neighbours is quadratic.
         seed: of the principal components.
 
@@ -172,26 +208,20 @@ def guess_labels(extractor, images, labels, *, num_classes=None, most=20_000, se
         `keras.Model` from any images to logarithms of class probabilities `(B, num_classes)`.
 
     Raises:
-        ImportError: the package graphlearning is not installed.
-        ValueError: images, labels and extractor that do not fit together, a class without an
+        MissingPackageError: the package graphlearning is not installed.
+        InputError: images, labels and extractor that do not fit together, a class without an
             image, a setting out of its range.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
         >>> extractor = conv_blocks_extractor((12, 12, 1), widths=(4, 8))
-        >>> guesses, classifier = guess_labels(extractor, images, [0, 1])
+        >>> guesses, classifier = pseudo_label(extractor, images, [0, 1])
         >>> guesses[:2].tolist(), classifier.output_shape
         ([0, 1], (None, 2))
 
     Reference: the evening out is relevant component analysis, Bar-Hillel et al., 2005,
     https://www.jmlr.org/papers/v6/bar-hillel05a.html, with guesses in the place of known pairs.
     """
-    check_functional(extractor, "extractor")
-    check_count("most", most)
-    check_seed(seed)
-    images = check_images(images, model=extractor)
-    first = images[: len(check_list("labels", labels, "whole number"))]
-    _, labels, num_classes = check_every_class(first, labels, num_classes)
     images = images[: max(most, len(labels))]
     features = block_features(extractor, block_names(extractor)[-1:])
     x = extract_features(features, images)
@@ -202,9 +232,12 @@ def guess_labels(extractor, images, labels, *, num_classes=None, most=20_000, se
     projection, offset = projection @ evening, offset @ evening
     points = normalize(x @ projection + offset)
     spread, sure = _spread(points, known)
-    votes = np.eye(num_classes)[spread]
+    votes = np.eye(classes_of(labels, num_classes))[spread]
     classifier = _soft_vote(features, projection, offset, points, votes, TEMPERATURE)
     return np.where(sure, spread, -1), classifier
+
+
+guess_labels = pseudo_label  # its name in version 0.1
 
 
 def balancing_offsets(scores, shares, *, steps=1_000):

@@ -1,29 +1,73 @@
 """What frozen features know: linear probes of one or several blocks, and nearest neighbours.
 
-A probe trains nothing but a shallow classifier on top; scikit-learn fits it. Linear probes come
-back as plain Keras models from images to logits, to be saved or trained further.
+A probe trains only a shallow classifier on top, which scikit-learn fits. Linear probes come back
+as plain Keras models from images to logits, to be saved or trained further.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, normalize
 
-from rotnet_keras._base.arrays import check_every_class, check_images
+from rotnet_keras._base.arrays import (
+    Images,
+    Labels,
+    UnlabelledImages,
+    classes_of,
+    every_class_has_an_image,
+    one_label_an_image,
+)
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.networks import check_functional, check_model
-from rotnet_keras._base.values import check_count, check_counts, check_positive, got
-from rotnet_keras.blocks import join_blocks
+from rotnet_keras._base.files import save_model
+from rotnet_keras._base.networks import (
+    AnyModel,
+    Model,
+    check_functional,
+    extractor_takes_images,
+    extractor_takes_unlabelled,
+)
+from rotnet_keras._base.values import (
+    AtLeastTwo,
+    Count,
+    KerasPath,
+    Positive,
+    got,
+)
+from rotnet_keras.blocks import Blocks, check_blocks, join_blocks
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.heads import HEAD, attach_head, check_extractor, copy_model
 
 NUM_REFERENCE = 5_000  # unlabelled images are plenty to know each feature's mean and spread
 
 
-def block_features(extractor, blocks=None, *, grid=4, mirror=True):
+def _output_or_blocks(name, value):
+    return value if isinstance(value, str) and value == "output" else check_blocks(name, value)
+
+
+def _fitted(name, value):
+    if not hasattr(value, "predict_proba") or not hasattr(value, "classes_"):
+        raise InputError(
+            f"{name} must be a fitted classifier of scikit-learn with predict_proba, "
+            f"got {got(value)}"
+        )
+    return value
+
+
+OutputOrBlocks = Annotated[str | Sequence[int | str], _output_or_blocks]
+Estimator = Annotated[Any, _fitted]
+
+
+@public()
+def block_features(
+    extractor: Model, blocks: Blocks | None = None, *, grid: Count = 4, mirror: bool = True
+) -> keras.Model:
     """Turn the maps of one or several blocks into features for a probe: `join_blocks` and a root.
 
     The square root evens out the few very strong responses; on Fashion-MNIST it is worth a third
@@ -39,7 +83,7 @@ def block_features(extractor, blocks=None, *, grid=4, mirror=True):
         `keras.Model` from `(B, H, W, C)` pixels in 0..255 to float32 `(B, D)`.
 
     Raises:
-        ValueError: as `join_blocks`.
+        InputError: as `join_blocks`.
 
     Example:
         >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16, 32))
@@ -58,19 +102,22 @@ def block_features(extractor, blocks=None, *, grid=4, mirror=True):
     return keras.Model(images, roots, name=f"{extractor.name}_features")
 
 
+@public(
+    one_label_an_image, extractor_takes_images, every_class_has_an_image, extractor_takes_unlabelled
+)
 def linear_probe(
-    extractor,
-    images,
-    labels,
+    extractor: Model,
+    images: Images,
+    labels: Labels,
     *,
-    blocks=None,
-    unlabelled=None,
-    num_classes=None,
-    strength=0.03,
-    shifted=False,
-    grid=4,
-    mirror=True,
-):
+    blocks: OutputOrBlocks | None = None,
+    unlabelled: UnlabelledImages | None = None,
+    num_classes: AtLeastTwo | None = None,
+    strength: Positive = 0.03,
+    shifted: bool = False,
+    grid: Count = 4,
+    mirror: bool = True,
+) -> keras.Model:
     """Fit logistic regression to the frozen features of one or several blocks.
 
     Args:
@@ -80,7 +127,7 @@ def linear_probe(
         labels: `(N,)` whole numbers, at least one of each class.
         blocks: as in `block_features`.
         unlabelled: more images, which tell how much each feature varies.
-        num_classes: default: the highest label and one.
+        num_classes: None takes the highest label + 1.
         strength: inverse weight of the L2 penalty, scikit-learn's `C`, on standardised features.
         shifted: learn from each image also moved by a pixel to each of four sides.
         grid: as in `block_features`.
@@ -90,7 +137,7 @@ def linear_probe(
         `keras.Model` from images to logits `(B, num_classes)`, its last layer named "head".
 
     Raises:
-        ValueError: images, labels and extractor that do not fit together, fewer than two classes,
+        InputError: images, labels and extractor that do not fit together, fewer than two classes,
             a class without an image, `strength` not above 0, or what `block_features` refuses.
 
     Example:
@@ -99,15 +146,8 @@ def linear_probe(
         >>> linear_probe(extractor, images, np.arange(20) % 2).output_shape
         (None, 2)
     """
-    check_functional(extractor, "extractor")
-    check_counts(grid=grid)
-    check_positive(strength=strength)
-    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
-    if unlabelled is not None:
-        unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
     if isinstance(blocks, str) and blocks == "output":
-        check_extractor(extractor)
-        features = copy_model(extractor)
+        features = copy_model(check_extractor("extractor", extractor))
     else:
         features = block_features(extractor, blocks, grid=grid, mirror=mirror)
     if shifted:
@@ -117,10 +157,18 @@ def linear_probe(
     reference = x
     if unlabelled is not None:
         reference = extract_features(features, unlabelled[:NUM_REFERENCE])
-    return _with_linear_head(features, _fit_linear(x, labels, reference, strength), num_classes)
+    head = _fit_linear(x, labels, reference, strength)
+    return _with_linear_head(features, head, classes_of(labels, num_classes))
 
 
-def pixel_probe(images, labels, *, num_classes=None, strength=0.01):
+@public(one_label_an_image, every_class_has_an_image)
+def pixel_probe(
+    images: Images,
+    labels: Labels,
+    *,
+    num_classes: AtLeastTwo | None = None,
+    strength: Positive = 0.01,
+) -> keras.Model:
     """Fit logistic regression to raw pixels, the baseline that needs no network at all.
 
     Arguments, result and errors are those of `linear_probe`.
@@ -130,8 +178,6 @@ def pixel_probe(images, labels, *, num_classes=None, strength=0.01):
         >>> pixel_probe(images, np.arange(20) % 2).output_shape
         (None, 2)
     """
-    check_positive(strength=strength)
-    images, labels, num_classes = check_every_class(images, labels, num_classes)
     pixels = keras.Input(images.shape[1:], name="images")
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
     return linear_probe(
@@ -144,7 +190,18 @@ def pixel_probe(images, labels, *, num_classes=None, strength=0.01):
     )
 
 
-def nearest_neighbours(extractor, images, labels, *, neighbours=1, num_classes=None, **settings):
+@public(one_label_an_image, extractor_takes_images, every_class_has_an_image)
+def nearest_neighbours(
+    extractor: Model,
+    images: Images,
+    labels: Labels,
+    *,
+    neighbours: Count = 1,
+    num_classes: AtLeastTwo | None = None,
+    blocks: Blocks | None = None,
+    grid: Count = 4,
+    mirror: bool = True,
+) -> FeatureClassifier:
     """Classify by the labelled images whose features point most nearly the same way.
 
     Args:
@@ -152,14 +209,16 @@ def nearest_neighbours(extractor, images, labels, *, neighbours=1, num_classes=N
         images: `(N, H, W, C)` array of pixels 0..255.
         labels: `(N,)` whole numbers, at least one of each class.
         neighbours: number of neighbours that vote, by closeness; at most N are asked.
-        num_classes: default: the highest label and one.
-        **settings: of `block_features`.
+        num_classes: None takes the highest label + 1.
+        blocks: as in `block_features`, as are the next two.
+        grid: most cells along height and width.
+        mirror: average over the image and its mirror image.
 
     Returns:
-        `FeatureClassifier`, called like a Keras model.
+        `FeatureClassifier`, called like a Keras model; its `save` writes one.
 
     Raises:
-        ValueError: as `linear_probe`, or `neighbours` below 1.
+        InputError: as `linear_probe`, or `neighbours` below 1.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
@@ -168,10 +227,7 @@ def nearest_neighbours(extractor, images, labels, *, neighbours=1, num_classes=N
         >>> accuracy(classifier, images, np.arange(20) % 2)
         1.0
     """
-    check_count("neighbours", neighbours)
-    check_functional(extractor, "extractor")
-    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
-    features = block_features(extractor, **settings)
+    features = block_features(extractor, blocks, grid=grid, mirror=mirror)
     voters = min(neighbours, len(images))
     knn = KNeighborsClassifier(voters, weights="distance", metric="cosine")
     return FeatureClassifier(features, knn.fit(extract_features(features, images), labels))
@@ -185,24 +241,73 @@ class FeatureClassifier:
         estimator: fitted, with `predict_proba`; its classes are 0 to `num_classes - 1`.
 
     Raises:
-        ValueError: `extractor` is no model, or `estimator` no fitted classifier.
+        InputError: `extractor` is no model, or `estimator` no fitted classifier.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
+        >>> extractor = conv_blocks_extractor((12, 12, 1), widths=(4, 8))
+        >>> classifier = nearest_neighbours(extractor, images, np.arange(20) % 2)
+        >>> classifier.to_keras().output_shape
+        (None, 2)
     """
 
-    def __init__(self, extractor, estimator):
-        check_model(extractor, "extractor")
-        if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "classes_"):
-            raise InputError(
-                "estimator must be a fitted classifier of scikit-learn with predict_proba, "
-                f"got {got(estimator)}"
-            )
+    @public()
+    def __init__(self, extractor: AnyModel, estimator: Estimator) -> None:
         self.extractor = extractor
         self.estimator = estimator
         self.input_shape = getattr(extractor, "input_shape", None)
         self.output_shape = (None, len(estimator.classes_))
 
     def __call__(self, images, training=False):
-        """Return the probability of each class, `(B, num_classes)`."""
-        return self.estimator.predict_proba(extract_features(self.extractor, images))
+        """Return the logarithm of each class's probability, `(B, num_classes)`."""
+        chances = self.estimator.predict_proba(extract_features(self.extractor, images))
+        return np.log(chances + 1e-6)  # as the classifiers of `graph` and `recipe` do
+
+    def to_keras(self) -> keras.Model:
+        """Build the same classifier of Keras's own parts, for `save_classifier` among others.
+
+        Returns:
+            functional `keras.Model`; its answers are equal within rounding.
+
+        Raises:
+            InputError: a classifier that `nearest_neighbours` did not make.
+        """
+        check_functional(self.extractor, "extractor")
+        knn = self.estimator
+        ours = ("cosine", "distance")
+        if not isinstance(knn, KNeighborsClassifier) or (knn.metric, knn.weights) != ours:
+            raise InputError(
+                "estimator must be one of nearest_neighbours to become a Keras model, "
+                f"got {got(knn)}; save extractor and estimator each on their own"
+            )
+        # scikit-learn has no public names for what it was fitted to.
+        return _neighbours_vote(self.extractor, knn._fit_X, np.eye(len(knn.classes_))[knn._y], knn)
+
+    @public()
+    def save(self, path: KerasPath) -> None:
+        """Write `to_keras` to a `.keras` file, which Keras loads without this package.
+
+        Raises:
+            InputError: as `to_keras`, or another ending than `.keras`.
+            FileError: the file cannot be written.
+        """
+        save_model(self.to_keras(), path)
+
+
+def _neighbours_vote(features, points, votes, knn):
+    """The model behind `FeatureClassifier.to_keras`: each step is a layer or an operation."""
+    layers, ops = keras.layers, keras.ops
+    y = layers.UnitNormalization(name="direction")(features.output)
+    y = layers.Dense(len(points), use_bias=False, name="nearness")(y)
+    nearness, places = ops.top_k(y, knn.n_neighbors)
+    weights = 1 / ops.maximum(1 - nearness, 1e-7)  # of the same image again there is no distance
+    weights = weights / ops.sum(weights, axis=1, keepdims=True)
+    voters = layers.Embedding(*votes.shape, name="votes")(places)
+    chances = ops.sum(ops.expand_dims(weights, 2) * voters, axis=1)
+    model = keras.Model(features.input, ops.log(chances + 1e-6), name="nearest_neighbours")
+    model.get_layer("nearness").set_weights([normalize(points).T])
+    model.get_layer("votes").set_weights([votes])
+    return model
 
 
 def _fit_linear(features, labels, reference, strength):

@@ -5,41 +5,82 @@
 
 from __future__ import annotations
 
-import functools
+from functools import partial
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from rotnet_keras._base.arrays import check_every_class, check_images, check_upright
+from rotnet_keras._base.arrays import (
+    Images,
+    Labels,
+    UnlabelledImages,
+    check_fits,
+    check_upright,
+    classes_of,
+    every_class_has_an_image,
+    one_label_an_image,
+)
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.networks import check_functional
-from rotnet_keras._base.values import check_choice, check_count, check_counts, check_seed
+from rotnet_keras._base.networks import Model, extractor_takes_unlabelled
+from rotnet_keras._base.values import (
+    AtLeastTwo,
+    Count,
+    Seed,
+    check_count,
+)
 from rotnet_keras.blocks import join_blocks
-from rotnet_keras.few_labels.graph import guess_labels
+from rotnet_keras.few_labels.graph import pseudo_label
 from rotnet_keras.few_labels.probes import linear_probe
 from rotnet_keras.few_labels.semi_supervised import self_train
-from rotnet_keras.heads import PRECISIONS, remove_head
+from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import conv_blocks_extractor
 from rotnet_keras.training import pretrain_for_transfer
 
 WIDTHS = (32, 64, 128)  # of the blocks that are pretrained; each halves the images
 
 
+def _network_can_be_had(images, extractor):
+    if extractor is not None:
+        check_fits(images.shape[1:], extractor)
+    elif min(check_upright(images).shape[1:3]) < 2 ** len(WIDTHS):
+        raise InputError(
+            f"images must be of {2 ** len(WIDTHS)} pixels or more a side for the network that is "
+            f"pretrained without an extractor, got {images.shape}"
+        )
+
+
+def _unlabelled_are_alike(images, unlabelled):
+    if unlabelled is not None and unlabelled.shape[1:] != images.shape[1:]:
+        raise InputError(
+            f"unlabelled images must be {images.shape[1:]} as the labelled ones are, "
+            f"got {unlabelled.shape[1:]}"
+        )
+
+
+@public(
+    one_label_an_image,
+    every_class_has_an_image,
+    _network_can_be_had,
+    _unlabelled_are_alike,
+    extractor_takes_unlabelled,
+)
 def fit_few_labels(
-    images,
-    labels,
-    unlabelled=None,
+    images: Images,
+    labels: Labels,
+    unlabelled: UnlabelledImages | None = None,
     *,
-    extractor=None,
-    num_classes=None,
-    guess_below=50,
-    updates=1500,
-    pretrain_epochs=10,
-    precision="float32",
-    seed=0,
-    verbose=0,
-):
+    extractor: Model | None = None,
+    num_classes: AtLeastTwo | None = None,
+    guess_below: Annotated[int, partial(check_count, least=0)] = 50,
+    updates: Count = 1500,
+    pretrain_epochs: Count = 10,
+    precision: Precision = "float32",
+    seed: Seed = 0,
+    verbose: str | int = "auto",
+) -> tuple[keras.Model, keras.callbacks.History]:
     """Make the best classifier that few labelled and many unlabelled images allow.
 
     Pretrain a network on rotations; where there are very few labels, spread them over a graph of
@@ -54,81 +95,66 @@ def fit_few_labels(
         unlabelled: `(M, S, S, C)` array of many more images. None leaves only the labelled ones to
             learn from, which is seldom worth it.
         extractor: a pretrained one with blocks; None pretrains `conv_blocks_extractor` first.
-        num_classes: default: the highest label and one.
+        num_classes: None takes the highest label + 1.
         guess_below: labels are spread over a graph where there are fewer than this for each class;
             that needs the package graphlearning.
         updates: of self-training.
         pretrain_epochs: passes over all the images, where `extractor` is None. On Fashion-MNIST 40
             take four times as long as 10 and make half a point more.
-        precision: Keras's name for how layers compute while they learn; "mixed_bfloat16" takes
+        precision: how layers compute while they learn, as in `cast_model`; "mixed_bfloat16" takes
             half the time where the machine has it.
         seed: of everything random.
-        verbose: Keras's progress bars: 1 shows them, 0 does not.
+        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
 
     Returns:
-        `keras.Model` from images to logarithms of class probabilities `(B, num_classes)`. It is
-        made of Keras's own parts and loads without this package.
+        `(model, history)`: `keras.Model` from images to logarithms of class probabilities
+        `(B, num_classes)`, made of Keras's own parts, so that it loads without this package; and
+        Keras's `History` of self-training.
 
     Raises:
-        ImportError: the labels must be spread and graphlearning is not installed.
-        ValueError: images, labels and extractor that do not fit together, a class without an
+        MissingPackageError: the labels must be spread and graphlearning is not installed.
+        InputError: images, labels and extractor that do not fit together, a class without an
             image, images that are not square, a setting out of its range.
 
     Example:
         >>> splits = load_splits("garments", num_labels=1000)  # doctest: +SKIP
-        >>> classifier = fit_few_labels(*splits.labelled, splits.unlabelled)  # doctest: +SKIP
+        >>> classifier, _ = fit_few_labels(*splits.labelled, splits.unlabelled)  # doctest: +SKIP
         >>> accuracy(classifier, *splits.test)  # doctest: +SKIP
         0.96
     """
-    check_counts(updates=updates, pretrain_epochs=pretrain_epochs)
-    check_count("guess_below", guess_below, least=0)
-    check_choice("precision", precision, PRECISIONS)
-    check_seed(seed)
-    if extractor is not None:
-        check_functional(extractor, "extractor")
-    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
-    if extractor is None and min(check_upright(images).shape[1:3]) < 2 ** len(WIDTHS):
-        raise InputError(
-            f"images must be of {2 ** len(WIDTHS)} pixels or more a side for the network that is "
-            f"pretrained without an extractor, got {images.shape}"
-        )
-    everything = images
-    if unlabelled is not None:  # the labelled ones first, where the graph looks for them
-        unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
-        if unlabelled.shape[1:] != images.shape[1:]:
-            raise InputError(
-                f"unlabelled images must be {images.shape[1:]} as the labelled ones are, "
-                f"got {unlabelled.shape[1:]}"
-            )
-        everything = np.concatenate([images, unlabelled])
+    num_classes = classes_of(labels, num_classes)
+    # The labelled ones first, where the graph looks for them.
+    everything = images if unlabelled is None else np.concatenate([images, unlabelled])
+    how: dict[str, Any] = {"precision": precision, "seed": seed, "verbose": verbose}
     if extractor is None:
-        fresh = conv_blocks_extractor(everything.shape[1:], WIDTHS, seed=seed)
-        settings = {"precision": precision, "seed": seed, "verbose": verbose}
-        model, _ = pretrain_for_transfer(fresh, everything, epochs=pretrain_epochs, **settings)
-        extractor = remove_head(model)
-    guesses = None
-    guess = functools.partial(guess_labels, num_classes=num_classes, seed=seed)
-    if len(labels) < guess_below * num_classes and unlabelled is not None:
-        guesses, carried = guess(extractor, everything, labels)
-    network = self_train(
+        extractor = _pretrained(everything, pretrain_epochs, **how)
+    known: dict[str, Any] = {"labels": labels, "num_classes": num_classes}
+    spread = unlabelled is not None and len(labels) < guess_below * num_classes
+    guesses, carried = (
+        pseudo_label(extractor, everything, seed=seed, **known) if spread else (None, None)
+    )
+    network, history = self_train(
         join_blocks(extractor),
         images,
-        labels,
         unlabelled=everything,
-        num_classes=num_classes,
         guesses=guesses,
         updates=updates,
-        precision=precision,
-        seed=seed,
-        verbose=verbose,
+        **known,
+        **how,
     )
     trained = remove_head(network)
-    if guesses is not None:
-        opinions = [carried, guess(trained, everything, labels)[1]]
+    if spread:
+        opinions = [carried, pseudo_label(trained, everything, seed=seed, **known)[1]]
     else:
-        probe = {"unlabelled": everything, "num_classes": num_classes, "shifted": True}
-        opinions = [linear_probe(x, images, labels, **probe) for x in (extractor, trained)]
-    return _averaged([_with_mirror(network), *opinions])
+        probe: dict[str, Any] = {"unlabelled": everything, "shifted": True} | known
+        opinions = [linear_probe(x, images, **probe) for x in (extractor, trained)]
+    return _averaged([_with_mirror(network), *opinions]), history
+
+
+def _pretrained(images, epochs, *, seed, **how):
+    fresh = conv_blocks_extractor(images.shape[1:], WIDTHS, seed=seed)
+    model, _ = pretrain_for_transfer(fresh, images, epochs=epochs, seed=seed, **how)
+    return remove_head(model)
 
 
 def _with_mirror(network):

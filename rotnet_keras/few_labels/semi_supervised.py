@@ -12,38 +12,86 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from rotnet_keras._base.arrays import check_array, check_every_class, check_images, check_upright
+from rotnet_keras._base.arrays import (
+    Images,
+    Labels,
+    UnlabelledImages,
+    check_array,
+    check_upright,
+    classes_of,
+    every_class_has_an_image,
+    one_label_an_image,
+)
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.networks import extractor_takes_images, extractor_takes_unlabelled
 from rotnet_keras._base.values import (
+    AtLeastTwo,
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Seed,
     another_seed,
-    check_choice,
-    check_counts,
-    check_number,
-    check_positive,
-    check_seed,
 )
 from rotnet_keras.data.augmentation import gentle_augmentation, strong_augmentation
-from rotnet_keras.heads import PRECISIONS, attach_head, cast_model, check_extractor, unfreeze
+from rotnet_keras.heads import (
+    Extractor,
+    Precision,
+    attach_head,
+    cast_model,
+    unfreeze,
+)
 from rotnet_keras.rotation import NUM_ROTATIONS, numbered_rotation_batches
 from rotnet_keras.running.batches import endless_batches
 from rotnet_keras.running.fitting import optimise
 
 
+def _unlabelled_can_be_turned(unlabelled):
+    check_upright(unlabelled, "unlabelled images")
+
+
+def _guesses_fit(guesses, unlabelled, labels, num_classes):
+    """A relation: classes or -1, for the first of the images without labels."""
+    if guesses is None:
+        return None
+    guesses, num_classes = check_array("guesses", guesses), classes_of(labels, num_classes)
+    fits = guesses.ndim == 1 and len(guesses) <= len(unlabelled) and (guesses >= 0).any()
+    if not fits or not np.issubdtype(guesses.dtype, np.integer):
+        raise InputError(
+            f"guesses must be classes or -1, for the first of {len(unlabelled)} unlabelled images "
+            f"and at least one of them known, got {guesses.dtype} of shape {guesses.shape}"
+        )
+    if guesses.min() < -1 or guesses.max() >= num_classes:
+        raise InputError(
+            f"guesses must be -1 or lie below the {num_classes} classes, "
+            f"got {guesses.min()}..{guesses.max()}"
+        )
+    return {"guesses": guesses}
+
+
+@public(
+    one_label_an_image,
+    extractor_takes_images,
+    every_class_has_an_image,
+    extractor_takes_unlabelled,
+    _unlabelled_can_be_turned,
+)
 def train_jointly(
-    extractor,
-    images,
-    labels,
+    extractor: Extractor,
+    images: Images,
+    labels: Labels,
     *,
-    unlabelled,
-    num_classes=None,
-    weight=1.0,
-    updates=1000,
-    batch_size=32,
-    learning_rate=2e-3,
-    precision="float32",
-    seed=0,
-    verbose=0,
-):
+    unlabelled: UnlabelledImages,
+    num_classes: AtLeastTwo | None = None,
+    weight: NotNegative = 1.0,
+    updates: Count = 1000,
+    batch_size: Count = 32,
+    learning_rate: Positive = 2e-3,
+    precision: Precision = "float32",
+    seed: Seed = 0,
+    verbose: str | int = "auto",
+) -> tuple[keras.Model, keras.callbacks.History]:
     """Fine-tune on few labels while the same network goes on telling rotations (S4L).
 
     Args:
@@ -51,82 +99,74 @@ def train_jointly(
         images: `(N, S, S, C)` array of pixels 0..255.
         labels: `(N,)` whole numbers, at least one of each class.
         unlabelled: `(M, S, S, C)` array; the labelled images may be among them.
-        num_classes: default: the highest label and one.
+        num_classes: None takes the highest label + 1.
         weight: of the rotation loss; that of the labels is 1.
         updates: of the weights; in each, `batch_size` labelled images and twice as many turned
             unlabelled ones.
         batch_size: labelled images in an update.
         learning_rate: of Adam's first update; it falls to zero along a half cosine.
-        precision: Keras's name for how layers compute, "mixed_bfloat16" for example.
+        precision: how layers compute, as in `cast_model`.
         seed: of heads, order and augmentation.
-        verbose: as in `keras.Model.fit`.
+        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
 
     Returns:
-        `keras.Model` from images to logits `(B, num_classes)`.
+        `(model, history)`: `keras.Model` from images to logits `(B, num_classes)`, and Keras's
+        `History`, of one epoch of all the updates.
 
     Raises:
-        ValueError: images, labels and extractor that do not fit together, a class without an
+        InputError: images, labels and extractor that do not fit together, a class without an
             image, a setting out of its range.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
         >>> extractor = conv_blocks_extractor((12, 12, 1), widths=(4, 8))
         >>> labels = np.arange(20) % 2
-        >>> train_jointly(extractor, images, labels, unlabelled=images, updates=2).output_shape
+        >>> how = {"unlabelled": images, "updates": 2, "verbose": 0}
+        >>> model, _ = train_jointly(extractor, images, labels, **how)
+        >>> model.output_shape
         (None, 2)
 
     Reference: Zhai et al., 2019, https://arxiv.org/abs/1905.03670
     """
-    check_extractor(extractor)
-    check_counts(updates=updates, batch_size=batch_size)
-    _check_settings(learning_rate, precision, seed)
-    check_number("weight", weight, "at 0 or above", lambda x: x >= 0)
-    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
-    unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
-    check_upright(unlabelled, "unlabelled images")
-    gentle = gentle_augmentation(seed=seed)
-    labelled = endless_batches((images, labels), batch_size, augment=gentle, seed=seed)
-    turned = numbered_rotation_batches(
-        unlabelled,
-        batch_size=2 * batch_size,
-        stop=updates,
-        all_rotations=False,
-        augment=gentle_augmentation(seed=another_seed(seed, 10)),
-        seed=seed,
+    named = endless_batches(
+        (images, labels), batch_size, augment=gentle_augmentation(seed=seed), seed=seed
     )
-    dataset = tf.data.Dataset.zip(labelled, turned).map(
+    turned = _turned_batches(unlabelled, 2 * batch_size, updates, seed)
+    dataset = tf.data.Dataset.zip(named, turned).map(
         lambda named, rotated: ((named[0], rotated[0]), (named[1], rotated[1]))
     )
+    num_classes = classes_of(labels, num_classes)
     classifier = _trainable_copy(extractor, num_classes, precision, seed)
-    trunk = classifier.layers[-1].input
-    rotations = keras.layers.Dense(
-        NUM_ROTATIONS,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=another_seed(seed, 1)),
-        dtype="float32",
-    )
-    both = keras.Model(classifier.inputs, [classifier.outputs[0], rotations(trunk)])
-    model = _Joint(both, weight)
-    optimise(model, dataset, updates=updates, learning_rate=learning_rate, verbose=verbose)
-    return cast_model(classifier, "float32")
+    model = _Joint(_with_rotation_head(classifier, seed), weight)
+    settings = {"updates": updates, "learning_rate": learning_rate, "verbose": verbose}
+    history = optimise(model, dataset, **settings)
+    return cast_model(classifier, "float32"), history
 
 
+@public(
+    one_label_an_image,
+    extractor_takes_images,
+    every_class_has_an_image,
+    extractor_takes_unlabelled,
+    _guesses_fit,
+)
 def self_train(
-    extractor,
-    images,
-    labels,
+    extractor: Extractor,
+    images: Images,
+    labels: Labels,
     *,
-    unlabelled,
-    num_classes=None,
-    guesses=None,
-    updates=1500,
-    batch_size=64,
-    unlabelled_ratio=3,
-    threshold=0.9,
-    learning_rate=5e-3,
-    precision="float32",
-    seed=0,
-    verbose=0,
-):
+    unlabelled: UnlabelledImages,
+    num_classes: AtLeastTwo | None = None,
+    guesses: np.ndarray | None = None,
+    updates: Count = 1500,
+    batch_size: Count = 64,
+    unlabelled_ratio: Count = 3,
+    threshold: Fraction = 0.9,
+    learning_rate: Positive = 5e-3,
+    precision: Precision = "float32",
+    seed: Seed = 0,
+    verbose: str | int = "auto",
+) -> tuple[keras.Model, keras.callbacks.History]:
     """Fine-tune on few labels and on the network's own confident answers (FixMatch).
 
     What the network says about a gently changed image, where it is sure, becomes the label of the
@@ -138,7 +178,7 @@ def self_train(
         images: `(N, H, W, C)` array of pixels 0..255.
         labels: `(N,)` whole numbers, at least one of each class.
         unlabelled: `(M, H, W, C)` array; the labelled images may be among them.
-        num_classes: default: the highest label and one.
+        num_classes: None takes the highest label + 1.
         guesses: `(K,)` classes guessed for the first K unlabelled images, by `spread_labels` for
             example, and -1 for those left out. They make up three quarters of the labelled batch:
             for very few labels.
@@ -148,42 +188,64 @@ def self_train(
         unlabelled_ratio: unlabelled images for each labelled one.
         threshold: probability above which an answer counts as sure.
         learning_rate: of Adam's first update; it falls to zero along a half cosine.
-        precision: Keras's name for how layers compute, "mixed_bfloat16" for example.
+        precision: how layers compute, as in `cast_model`.
         seed: of the head, order and augmentation.
-        verbose: as in `keras.Model.fit`.
+        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
 
     Returns:
-        `keras.Model` from images to logits `(B, num_classes)`.
+        `(model, history)`: `keras.Model` from images to logits `(B, num_classes)`, and Keras's
+        `History`, of one epoch of all the updates.
 
     Raises:
-        ValueError: images, labels and extractor that do not fit together, a class without an
+        InputError: images, labels and extractor that do not fit together, a class without an
             image, more guesses than unlabelled images, a setting out of its range.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
         >>> extractor = conv_blocks_extractor((12, 12, 1), widths=(4, 8))
         >>> labels = np.arange(20) % 2
-        >>> self_train(extractor, images, labels, unlabelled=images, updates=2).output_shape
+        >>> how = {"unlabelled": images, "updates": 2, "verbose": 0}
+        >>> model, _ = self_train(extractor, images, labels, **how)
+        >>> model.output_shape
         (None, 2)
 
     Reference: Sohn et al., 2020, https://arxiv.org/abs/2001.07685; the alignment of classes is
     section 3.1 of Berthelot et al., 2019, https://arxiv.org/abs/1911.09785
     """
-    check_extractor(extractor)
-    check_counts(updates=updates, batch_size=batch_size, unlabelled_ratio=unlabelled_ratio)
-    _check_settings(learning_rate, precision, seed)
-    check_number("threshold", threshold, "in 0..1", lambda x: 0 <= x <= 1)
-    images, labels, num_classes = check_every_class(images, labels, num_classes, model=extractor)
-    unlabelled = check_images(unlabelled, "unlabelled images", model=extractor)
-    guessed = None if guesses is None else _check_guesses(guesses, unlabelled, num_classes)
+    num_classes = classes_of(labels, num_classes)
+    guessed = None if guesses is None else _where_sure(unlabelled, guesses)
     named = _named_batches((images, labels.astype("int32")), guessed, batch_size, seed)
     pairs = _changed_pairs(unlabelled, batch_size * unlabelled_ratio, seed)
     dataset = tf.data.Dataset.zip(named, pairs).map(lambda x, pair: ((x[0], *pair), x[1]))
     classifier = _trainable_copy(extractor, num_classes, precision, seed)
     shares = np.bincount(labels, minlength=num_classes) / len(labels)
     model = _SelfTraining(classifier, shares, threshold)
-    optimise(model, dataset, updates=updates, learning_rate=learning_rate, verbose=verbose)
-    return cast_model(classifier, "float32")
+    settings = {"updates": updates, "learning_rate": learning_rate, "verbose": verbose}
+    history = optimise(model, dataset, **settings)
+    return cast_model(classifier, "float32"), history
+
+
+def _turned_batches(images, batch_size, updates, seed):
+    """Batches of images, each turned at random, and the turns."""
+    return numbered_rotation_batches(
+        images,
+        batch_size=batch_size,
+        stop=updates,
+        all_rotations=False,
+        augment=gentle_augmentation(seed=another_seed(seed, 10)),
+        seed=seed,
+    )
+
+
+def _with_rotation_head(classifier, seed):
+    """The same network with a second head, for rotations, on what the first one reads."""
+    rotations = keras.layers.Dense(
+        NUM_ROTATIONS,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=another_seed(seed, 1)),
+        dtype="float32",
+    )
+    trunk = classifier.layers[-1].input
+    return keras.Model(classifier.inputs, [classifier.outputs[0], rotations(trunk)])
 
 
 def _named_batches(labelled, guessed, batch_size, seed):
@@ -270,27 +332,10 @@ def _trainable_copy(extractor, num_classes, precision, seed):
     return unfreeze(attach_head(cast_model(extractor, precision), num_classes, seed=seed))
 
 
-def _check_settings(learning_rate, precision, seed):
-    check_positive(learning_rate=learning_rate)
-    check_choice("precision", precision, PRECISIONS)
-    check_seed(seed)
-
-
-def _check_guesses(guesses, unlabelled, num_classes):
-    guesses = check_array("guesses", guesses)
-    fits = guesses.ndim == 1 and len(guesses) <= len(unlabelled) and (guesses >= 0).any()
-    if not fits or not np.issubdtype(guesses.dtype, np.integer):
-        raise InputError(
-            f"guesses must be classes or -1, for the first of {len(unlabelled)} unlabelled images "
-            f"and at least one of them known, got {guesses.dtype} of shape {guesses.shape}"
-        )
-    if guesses.min() < -1 or guesses.max() >= num_classes:
-        raise InputError(
-            f"guesses must be -1 or lie below the {num_classes} classes, "
-            f"got {guesses.min()}..{guesses.max()}"
-        )
+def _where_sure(images, guesses):
+    """The images that have a guess, and the guesses."""
     sure = np.flatnonzero(guesses >= 0)
-    return unlabelled[sure], guesses[sure].astype("int32")
+    return images[sure], guesses[sure].astype("int32")
 
 
 def _floats(pixels):

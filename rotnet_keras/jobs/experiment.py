@@ -19,7 +19,7 @@ from rotnet_keras.data.load import load_splits
 from rotnet_keras.data.pictures import Broken, Fit
 from rotnet_keras.data.splits import Splits
 from rotnet_keras.evaluation import extract_features
-from rotnet_keras.heads import reinitialise, remove_head
+from rotnet_keras.heads import remove_head, with_random_weights
 from rotnet_keras.jobs.blog import best_fine_tuned, curve_callbacks, run_arms
 from rotnet_keras.jobs.pictures import (
     clear_board,
@@ -241,7 +241,7 @@ def _extractors(image_shape, *, backbone, weights, layer, seed):
     if weights is None and isinstance(backbone, str) and not backbone.endswith(".keras"):
         return make_extractor(backbone, image_shape, layer=layer, seed=seed), None
     given = make_extractor(backbone, image_shape, weights=weights, layer=layer, seed=seed)
-    return reinitialise(given, seed=seed), given
+    return with_random_weights(given, seed=seed), given
 
 
 def _put_in_place(files, output):

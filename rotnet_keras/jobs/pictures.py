@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 
 from rotnet_keras._base.files import printable
-from rotnet_keras.evaluation import confusion, extract_features, predict_classes
+from rotnet_keras.evaluation import confusion_matrix, extract_features, predict_classes
 from rotnet_keras.heads import remove_head
 from rotnet_keras.jobs.blog import ARMS, BLOG, BLOG_ARMS, BUDGETS, arms_of
 from rotnet_keras.jobs.results import is_blogs_data
@@ -71,7 +71,7 @@ def draw_pictures(output, run):
     with picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
         plot_accuracies(_accuracies(run))
     with picture(output / "confusion.png", f"Fine-tuned on {few}, test images\n{data}"):
-        plot_confusion(confusion(run.models["classifier"], *splits.test), splits.class_names)
+        plot_confusion(confusion_matrix(run.models["classifier"], *splits.test), splits.class_names)
     with picture(output / "training.png", f"Training curves\n{data}"):
         _, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
         plot_history({"rotation task": run.rotation_history}, ax=left)

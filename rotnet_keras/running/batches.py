@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from rotnet_keras._base.values import check_count
-
 WINDOW_BYTES = 2**26  # of a stream's images, held to be shuffled
 
 
@@ -19,12 +17,12 @@ def augment_batch(augment, images, seed):
 def endless_batches(arrays, batch_size, *, start=0, whole_passes=False, augment=None, seed=0):
     """Batches without end from arrays of one length, the first of them images, or from one array.
 
-    Each pass has a new order. Batches go on across the ends of passes, all of one size, however few
-    images there are; with `whole_passes` the last batch of each is what is left. A batch depends on
-    the seed and its number alone, `start` being the first one's. (tf.data's own shuffle and repeat
-    would go on where an earlier iterator got to, and `fit` throws one away.)
+    Each pass has a new order. Batches run on across the ends of passes, all of one size, however
+    few images there are; with `whole_passes` the last batch of a pass holds what is left of it. A
+    batch depends on the seed and its number alone, and `start` is the number of the first. (After
+    tf.data's own shuffle and repeat, a second iterator goes on where the first one stopped, and
+    `fit` throws its first one away.)
     """
-    check_count("batch_size", batch_size)
     several = isinstance(arrays, tuple)
     tensors = [tf.constant(array) for array in (arrays if several else (arrays,))]
     length = len(tensors[0])

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import zipfile
+from typing import Annotated
 
 import h5py
 import keras
@@ -19,14 +20,24 @@ from rotnet_keras.running.hosts import alone, from_every_host, host_share
 FACTS = "rotnet_keras"
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Writes the file after each epoch, beside and renamed, so that a kill leaves the last one.
+def check_checkpoint(name, value):
+    """Return the path of a weights file, which need not be there yet, or raise."""
+    if not str(check_path(name, value)).endswith(".weights.h5"):
+        raise InputError(f"{name} must be a path ending in .weights.h5, got {str(value)!r}")
+    return value
 
-    Keras's `BackupAndRestore` keeps weights and epoch in two files, which a kill between them
-    tears apart; here the epoch is an attribute of Keras's own weights file. It also forgets what
-    other callbacks count, so that early stopping would begin anew; here `EarlyStopping`,
-    `ReduceLROnPlateau` and what draws curves are shown the earlier epochs again, and the best
-    weights are in the file.
+
+CheckpointPath = Annotated[str | os.PathLike[str], check_checkpoint]
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes the file after each epoch, beside the last, so that a kill leaves one that is whole.
+
+    Keras's `BackupAndRestore` keeps weights and epoch in two files, and a kill may leave one of
+    them an epoch behind; here the epoch is an attribute of Keras's own weights file. It also
+    forgets what other callbacks count, so that early stopping would begin anew; here
+    `EarlyStopping`, `ReduceLROnPlateau` and what draws curves are shown the earlier epochs again,
+    and the best weights are in the file.
     Of several hosts, all read the file and the first one writes it.
 
     It must be the last callback of `fit`, with the value of `first_epoch` as its `initial_epoch`.
@@ -39,10 +50,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, path, settings, callbacks=()):
         super().__init__()
-        check_path("checkpoint", path)
         self.path = pathlib.Path(path)
-        if not self.path.name.endswith(".weights.h5"):
-            raise InputError(f"checkpoint must be a path ending in .weights.h5, got {str(path)!r}")
         if not os.access(self.path.parent, os.W_OK):  # said before an epoch's work, not after it
             raise FileError(f"checkpoint must lie in a folder that can be written, got {path}")
         counting = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
@@ -126,7 +134,7 @@ class Checkpoint(keras.callbacks.Callback):
             names = theirs | self.settings
             other = {n: theirs.get(n) for n in names if theirs.get(n) != self.settings.get(n)}
             if len(other) > 1:
-                other.pop("initial_weights", None)  # they follow from what else is different
+                other.pop("initial_weights", None)  # the others are why they differ
             raise InputError(
                 f"checkpoint {self.path} is of another run, with {other}: give another path, or "
                 "delete it to start anew"
@@ -142,8 +150,8 @@ class Checkpoint(keras.callbacks.Callback):
 def _weights_file(model, beside):
     """Keras's weights file in memory, out of the model file that Keras writes like any other.
 
-    Where HDF5 itself writes to a disk that is full, as in `save_weights`, it crashes the process or
-    says nothing of what is missing.
+    HDF5 itself, as in `save_weights`, crashes the process on a full disk, or says nothing of what
+    it could not write.
     """
     archive = beside.with_name(f"{beside.name}.keras")
     try:

@@ -19,8 +19,8 @@ def local_devices():
 def check_share(batch_size, copies):
     """Raise unless every host gets as many rows of a batch, and can share its own out evenly.
 
-    On one host a batch that does not divide is computed whole on each device. Hosts read different
-    rows, so that none of them has the whole of it.
+    On one host, a batch that does not divide is computed whole on each device. Several hosts read
+    different rows, so that none of them has the whole batch.
     """
     hosts, devices = host_share()[1], local_devices()
     if hosts > 1 and (batch_size % hosts or batch_size // hosts * copies % devices):
@@ -34,8 +34,8 @@ def check_share(batch_size, copies):
 def whole_batches():
     """Within it, each device computes every batch whole: for loops whose last batch is smaller.
 
-    Keras takes the layout of all batches from the first one, so a last batch that cannot be
-    shared out evenly would end in an error. Without several devices, nothing changes.
+    Keras divides all batches as it divides the first, so a last batch that cannot be divided
+    evenly would end in an error. With a single device, nothing changes.
     """
     import keras
 
@@ -48,7 +48,7 @@ def whole_batches():
 
 
 def leave_accelerator(backend):
-    """TensorFlow, which only feeds, would take the accelerator's memory at its first operation."""
+    """Keep TensorFlow, which only prepares images, from taking the accelerator's memory."""
     import tensorflow as tf
 
     for kind in ("GPU", "TPU"):
@@ -57,7 +57,7 @@ def leave_accelerator(backend):
         except RuntimeError as error:
             raise SetupError(
                 f"TensorFlow already holds the {kind} that {backend} is to drive: restart the "
-                "runtime and call prepare_runtime first"
+                "runtime, and call prepare_runtime first"
             ) from error
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import zlib
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from rotnet_keras._base.arrays import check_examples, check_fits, check_outputs
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import check_count, got
+from rotnet_keras._base.values import got
 from rotnet_keras.running.hosts import from_every_host
 
 
@@ -19,9 +21,8 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
     """Train a model in place for a number of updates, for comparisons at equal effort.
 
     AdamW, with a learning rate that falls to zero along a half cosine; `fit` ends by putting the
-    running average of the weights in their place.
+    running average of the weights in their place. Returns Keras's `History`, of one epoch.
     """
-    check_count("updates", updates)
     optimizer = keras.optimizers.AdamW(
         keras.optimizers.schedules.CosineDecay(learning_rate, updates),
         weight_decay=1e-4,
@@ -30,17 +31,24 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
     )
     model.compile(_scaled(optimizer, model), loss)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    model.fit(dataset, steps_per_epoch=updates, epochs=1, shuffle=False, verbose=verbose)
+    return model.fit(dataset, steps_per_epoch=updates, epochs=1, shuffle=False, verbose=verbose)
 
 
-def fit(model, dataset, held_out, checkpoint, callbacks, **settings):
-    """Keras's `fit` on batches that are shuffled already; return the history of all epochs."""
+def fit(model, batches, held_out, checkpoint, callbacks, *, steps, epochs, verbose):
+    """Keras's `fit`, from where a checkpoint has got to; return the history of all epochs.
+
+    `batches(first)` are the shuffled batches of the run, from the one of number `first` on.
+    """
+    done = checkpoint.first_epoch(epochs) if checkpoint else 0
     history = model.fit(
-        dataset,
+        batches(done * steps),
         validation_data=held_out,
         callbacks=[*callbacks, *([checkpoint] if checkpoint else [])],
         shuffle=False,
-        **settings,
+        steps_per_epoch=steps,
+        initial_epoch=done,
+        epochs=epochs,
+        verbose=verbose,
     )
     return checkpoint.history() if checkpoint else history
 
@@ -62,6 +70,15 @@ def _has_float16(layer):
     return layer.compute_dtype == "float16" or any(map(_has_float16, below))
 
 
+def describe_start(model, images):
+    """What a run starts from, in short: a checkpoint of another start is not gone on from."""
+    return {
+        "network": fingerprint(model),
+        "images": describe_images(images),
+        "initial_weights": checksum(*model.get_weights()),
+    }
+
+
 def fingerprint(model):
     """A short text that differs between networks: kinds of layers, shapes of weights, precision."""
     layers = [
@@ -72,9 +89,9 @@ def fingerprint(model):
 
 
 def describe_images(images):
-    """A short text that differs between sets of images: their size, and a sum over some of them.
+    """A short text that differs between sets of images: their size, and a checksum of some.
 
-    Of a stream it is the first image, the first host's where there are several.
+    Of a stream that is the first image; of several hosts, what the first host has.
     """
     if isinstance(images, tf.data.Dataset):
         some = next(images.take(1).as_numpy_iterator())[None]
@@ -88,10 +105,40 @@ def checksum(*arrays):
     return functools.reduce(lambda before, array: zlib.crc32(array.tobytes(), before), arrays, 0)
 
 
-def fresh_optimizer(name, optimizer):
+def fresh_optimizer(optimizer):
     """An optimiser without state: one instance given to several arms must not link them."""
+    known = keras.optimizers.get(optimizer)
+    return known.__class__.from_config(known.get_config())
+
+
+def check_optimizer(name, value):
+    """Return an optimiser without state made of one of Keras's, or of its name, or raise."""
     try:
-        known = keras.optimizers.get(optimizer)
-        return known.__class__.from_config(known.get_config())
+        return fresh_optimizer(value)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{name} must be one of Keras's, got {got(optimizer)}") from error
+        raise InputError(f"{name} must be one of Keras's, got {got(value)}") from error
+
+
+Optimizer = Annotated[Any, check_optimizer]  # a name, a dictionary or an instance
+
+
+def _labelled_pair(name, validation):
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise InputError(f"{name} must be (images, labels), or None, got {got(validation)}")
+    return check_examples(*validation, whose=f"{name} ")
+
+
+Validation = Annotated[tuple[np.ndarray, np.ndarray], _labelled_pair]
+
+
+def patience_needs_validation(patience, validation):
+    """A relation: there are images to watch."""
+    if patience is not None and validation is None:
+        raise InputError("patience needs validation=(images, labels) to watch, got None")
+
+
+def model_takes_validation(model, validation):
+    """A relation: the held out images and labels are such as the model takes."""
+    if validation is not None:
+        check_fits(validation[0].shape[1:], model, "validation images")
+        check_outputs(validation[1], model, "validation labels")

@@ -39,8 +39,9 @@ def from_every_host(number):
 
 @contextlib.contextmanager
 def alone():
-    """Within it, Keras keeps to this process: for what one host does without the others, such as
-    writing files. There, Keras makes variables, which would wait for all hosts to make them.
+    """Within it, Keras keeps to this process: for what one host does alone, such as writing files.
+
+    Keras makes variables there, and would wait for all hosts to make them.
     """
     import keras
 
@@ -53,7 +54,7 @@ def alone():
 
 
 class _Cluster(NamedTuple):
-    """Processes that train together; all None where JAX finds them out."""
+    """Processes that train together; all None where JAX finds out which they are."""
 
     address: str | None
     number: int | None
@@ -108,9 +109,9 @@ def join_hosts(keras, cluster):
             try:
                 keras.distribution.initialize(*cluster)
             except ValueError as error:
-                raise InputError(f"hosts {tuple(cluster)} do not find together: {error}") from error
+                raise InputError(f"hosts {tuple(cluster)} could not connect: {error}") from error
     elif cluster is None or cluster.number not in (None, jax.process_count()):
         raise SetupError(
-            f"this process trains with {jax.process_count()} hosts, and must go on so, got hosts "
+            f"hosts must stay the {jax.process_count()} that this process started with, got "
             f"{cluster and cluster.number}: start another process"
         )

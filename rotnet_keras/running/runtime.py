@@ -10,10 +10,12 @@ import json
 import os
 import pathlib
 import sys
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError, MissingPackageError, SetupError
-from rotnet_keras._base.values import check_count, check_seed
+from rotnet_keras._base.values import Seed, check_count
 from rotnet_keras.running.devices import ask_for_devices, leave_accelerator, spread_over
 from rotnet_keras.running.hosts import find_cluster, host_share, join_hosts
 
@@ -50,27 +52,43 @@ class Runtime(NamedTuple):
         )
 
 
-def prepare_runtime(*, devices=1, hosts=None, host=None, seed=0):
+def check_devices(name, value):
+    """Return a number of devices or "all", or raise."""
+    return value if isinstance(value, str) and value == "all" else int(check_count(name, value))
+
+
+Devices = Annotated[int | str, check_devices]
+
+
+@public()
+def prepare_runtime(
+    *,
+    devices: Devices = 1,
+    hosts: str | Sequence[str] | None = None,
+    host: int | None = None,
+    seed: Seed = 0,
+) -> Runtime:
     """Choose Keras's backend for this machine, spread training over devices, and set seeds.
 
     Call it before anything imports Keras: a process has one backend. TensorFlow drives a CPU or a
-    GPU, JAX a TPU, several devices or several hosts; the environment variable `KERAS_BACKEND`
-    wins over both, and so does another backend than TensorFlow in Keras's own `keras.json`. Images
-    come through tf.data in any case, on the CPU. Called again, it changes devices and seeds.
+    GPU; JAX drives a TPU, several devices or several hosts. The environment variable
+    `KERAS_BACKEND` overrides this choice, and so does a backend other than TensorFlow in Keras's
+    own `keras.json`. tf.data always prepares the images, on the CPU. Call it again to change
+    devices or seed.
 
-    With several devices each computes an equal part of every batch. A batch that cannot be shared
-    out evenly is computed whole on each of them: that gains no time and leaves no image out. So
-    do this package's functions; Keras's own `fit` and `predict` go by the first batch, and want all
-    others shared out like it.
+    Each of several devices computes an equal part of every batch. A batch that cannot be divided
+    evenly is computed whole on each device, which saves no time and loses no image. That holds for
+    this package's functions; Keras's own `fit` and `predict` divide every batch as they divide the
+    first.
 
     Args:
-        devices: number that training is spread over, or "all". On a machine without an
-            accelerator they are virtual ones, for trying out.
-        hosts: addresses `"host:port"` of all processes that train together, in one order
-            everywhere; each brings `devices` of its own. "auto" where a cluster that JAX knows
-            (a TPU pod, Slurm) says all. None goes by the environment variables
-            `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or Keras's
-            `KERAS_DISTRIBUTION_...`, and without them this process trains alone.
+        devices: number that training is spread over, or "all". A machine without an accelerator
+            divides its CPU into virtual devices, to try things out.
+        hosts: addresses `"host:port"` of all processes that train together, in the same order
+            everywhere; each has `devices` of its own. "auto" lets JAX ask a cluster it knows
+            (a TPU pod, Slurm). None reads the environment variables `JAX_COORDINATOR_ADDRESS`,
+            `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or Keras's `KERAS_DISTRIBUTION_...`; without
+            them, this process trains alone.
         host: this process's place among `hosts`, from 0.
         seed: of Python, NumPy and Keras's own draws.
 
@@ -78,25 +96,23 @@ def prepare_runtime(*, devices=1, hosts=None, host=None, seed=0):
         `Runtime`, a named tuple; `print` shows it as one line.
 
     Raises:
-        RuntimeError: Keras was imported with another backend, JAX started with fewer devices, or
-            this process already trains with other hosts, or without.
-        ImportError: the backend or TensorFlow, which feeds every backend, is not installed.
-        ValueError: an unknown backend, or an argument out of its range.
+        SetupError: Keras was imported with another backend, JAX was started with fewer devices, or
+            this process already trains with other hosts, or alone.
+        MissingPackageError: the backend is not installed, or TensorFlow, which prepares the images
+            for every backend.
+        InputError: an unknown backend, or an argument out of its range.
 
     Example:
         >>> print(prepare_runtime())  # doctest: +SKIP
         GPU, Keras on tensorflow, 1 device, seed 0
     """
-    if not isinstance(devices, str) or devices != "all":
-        check_count("devices", devices)
-    check_seed(seed)
     cluster = find_cluster(hosts, host)
     several = devices != 1 or cluster is not None
     backend = _choose_backend(find_accelerator(), several=several)
     if several and backend != "jax":
         raise InputError(
-            f"devices and hosts beyond one need the backend jax, got {backend!r}: in a restarted "
-            "runtime, set KERAS_BACKEND to jax or leave it unset"
+            f"devices and hosts beyond one need the backend jax, got {backend!r}: restart the "
+            "runtime, and set KERAS_BACKEND to jax or leave it unset"
         )
     _check_not_too_late(backend)
     _check_installed(backend)
@@ -112,8 +128,8 @@ def prepare_runtime(*, devices=1, hosts=None, host=None, seed=0):
         join_hosts(keras, cluster)
     keras.distribution.set_distribution(None)
     used = spread_over(keras, devices, cluster is not None) if several else 1
-    host, hosts = host_share()
-    return Runtime(running_accelerator(), backend, used, hosts, host, seed)
+    place, number = host_share()
+    return Runtime(running_accelerator(), backend, used, number, place, seed)
 
 
 def find_accelerator():

@@ -7,19 +7,21 @@ settings that the study uses; all of those were chosen on validation images.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from rotnet_keras.blocks import cut
+from rotnet_keras._base.arrays import every_class_has_an_image
+from rotnet_keras.blocks import cut_at_block
 from rotnet_keras.data.augmentation import gentle_augmentation
-from rotnet_keras.few_labels.graph import guess_labels
+from rotnet_keras.few_labels.graph import pseudo_label
 from rotnet_keras.few_labels.probes import linear_probe, nearest_neighbours, pixel_probe
 from rotnet_keras.few_labels.recipe import fit_few_labels
 from rotnet_keras.few_labels.semi_supervised import train_jointly
-from rotnet_keras.heads import attach_head, cast_model, freeze, reinitialise, unfreeze
+from rotnet_keras.heads import attach_head, cast_model, freeze, unfreeze, with_random_weights
 from rotnet_keras.models import normalised_convolution
 from rotnet_keras.running.batches import endless_batches
 from rotnet_keras.running.fitting import optimise
@@ -45,7 +47,9 @@ def block_probe(extractor, images, labels, *, seed=0, precision="float32", **set
 
 def random_probe(extractor, images, labels, *, seed=0, **settings):
     """`block_probe` of the same network with random weights."""
-    return block_probe(reinitialise(extractor, seed=seed), images, labels, seed=seed, **settings)
+    return block_probe(
+        with_random_weights(extractor, seed=seed), images, labels, seed=seed, **settings
+    )
 
 
 def neighbours_probe(extractor, images, labels, *, num_classes=None, neighbours, **_):
@@ -67,7 +71,7 @@ def tuned(extractor, images, labels, *, num_classes=None, **settings):
 
 def scratch(extractor, images, labels, *, num_classes=None, seed=0, **settings):
     """The same network trained on the labels alone, from random weights."""
-    fresh = reinitialise(extractor, seed=seed)
+    fresh = with_random_weights(extractor, seed=seed)
     return tuned(fresh, images, labels, num_classes=num_classes, seed=seed, **settings)
 
 
@@ -75,10 +79,10 @@ def conv_head(
     extractor, images, labels, *, block, width=128, precision="float32", seed=0, **settings
 ):
     """The paper's head for few labels: a block of its own on the frozen maps of a middle block."""
-    trunk = cut(extractor, block)
+    trunk = cut_at_block(extractor, block)
     maps = normalised_convolution(trunk.output, width, 3, name="head_block")
     pooled = keras.layers.GlobalAveragePooling2D(name="head_features")(maps)
-    whole = reinitialise(keras.Model(trunk.input, pooled), seed=seed)
+    whole = with_random_weights(keras.Model(trunk.input, pooled), seed=seed)
     for layer in trunk.layers:
         whole.get_layer(layer.name).set_weights(layer.get_weights())
 
@@ -94,47 +98,62 @@ def conv_head(
 
 def joint(extractor, images, labels, *, unlabelled, **settings):
     """Fine-tuning while the rotation loss on all images goes on (S4L)."""
-    return train_jointly(extractor, images, labels, unlabelled=unlabelled, **settings)
+    how = {"unlabelled": unlabelled, "verbose": 0}
+    return train_jointly(extractor, images, labels, **how, **settings)[0]
 
 
 def spread_probe(extractor, images, labels, *, unlabelled, num_classes=None, seed=0, **_):
     """Labels spread over a graph of unlabelled images; nearness carries them to new ones."""
     everything = np.concatenate([images, unlabelled])
-    _, carried = guess_labels(extractor, everything, labels, num_classes=num_classes, seed=seed)
+    _, carried = pseudo_label(extractor, everything, labels, num_classes=num_classes, seed=seed)
     return carried
 
 
 def self_trained(extractor, images, labels, *, unlabelled, **settings):
     """The best recipe, `fit_few_labels`: labels spread where few, self-training, average."""
-    return fit_few_labels(images, labels, unlabelled, extractor=extractor, **settings)
+    how = {"extractor": extractor, "verbose": 0}
+    return fit_few_labels(images, labels, unlabelled, **how, **settings)[0]
 
 
 def self_trained_scratch(extractor, images, labels, *, unlabelled, seed=0, **settings):
     """The same recipe from random weights: what it owes to the pretext task."""
-    fresh = reinitialise(extractor, seed=seed)
+    fresh = with_random_weights(extractor, seed=seed)
     return self_trained(fresh, images, labels, unlabelled=unlabelled, seed=seed, **settings)
 
 
 UPDATES = {"updates": 1000, "batch_size": 32, "learning_rate": 5e-3}
 FASTER = UPDATES | {"learning_rate": 1e-2}
+
+
+def _arm(function, settings, *, pretext=True):
+    """An arm that refuses labels which leave a class out: it could never name that class."""
+
+    @functools.wraps(function)
+    def fit(extractor, images, labels, *, num_classes, **others):
+        every_class_has_an_image(labels, num_classes)
+        return function(extractor, images, labels, num_classes=num_classes, **others)
+
+    return Arm(fit, settings, pretext)
+
+
 ARMS = {
-    "raw pixels": Arm(raw_pixels, {"strength": 0.01}, pretext=False),
-    "random probe": Arm(random_probe, {"strength": 0.03}, pretext=False),
-    "from scratch": Arm(scratch, FASTER, pretext=False),
-    "self-trained from scratch": Arm(self_trained_scratch, {"updates": 1500}, pretext=False),
-    "frozen, new head": Arm(frozen_head, FASTER),
-    "fine-tuned": Arm(tuned, UPDATES),
-    "block 1 probe": Arm(block_probe, {"strength": 0.03, "blocks": (1,)}),
-    "block 2 probe": Arm(block_probe, {"strength": 0.03, "blocks": (2,)}),
-    "block 3 probe": Arm(block_probe, {"strength": 0.03, "blocks": (3,)}),
-    "block 4 probe": Arm(block_probe, {"strength": 0.03, "blocks": (4,)}),
-    "block 5 probe": Arm(block_probe, {"strength": 0.03, "blocks": (5,)}),
-    "blocks 2 + 3 probe": Arm(block_probe, {"strength": 0.03, "blocks": (2, 3)}),
-    "nearest neighbours": Arm(neighbours_probe, {"neighbours": 1}),
-    "conv head": Arm(conv_head, {**FASTER, "block": 2}),
-    "joint (S4L)": Arm(joint, {**UPDATES, "weight": 1.0}),
-    "labels spread": Arm(spread_probe, {}),
-    "self-trained": Arm(self_trained, {"updates": 1500}),
+    "raw pixels": _arm(raw_pixels, {"strength": 0.01}, pretext=False),
+    "random probe": _arm(random_probe, {"strength": 0.03}, pretext=False),
+    "from scratch": _arm(scratch, FASTER, pretext=False),
+    "self-trained from scratch": _arm(self_trained_scratch, {"updates": 1500}, pretext=False),
+    "frozen, new head": _arm(frozen_head, FASTER),
+    "fine-tuned": _arm(tuned, UPDATES),
+    "block 1 probe": _arm(block_probe, {"strength": 0.03, "blocks": (1,)}),
+    "block 2 probe": _arm(block_probe, {"strength": 0.03, "blocks": (2,)}),
+    "block 3 probe": _arm(block_probe, {"strength": 0.03, "blocks": (3,)}),
+    "block 4 probe": _arm(block_probe, {"strength": 0.03, "blocks": (4,)}),
+    "block 5 probe": _arm(block_probe, {"strength": 0.03, "blocks": (5,)}),
+    "blocks 2 + 3 probe": _arm(block_probe, {"strength": 0.03, "blocks": (2, 3)}),
+    "nearest neighbours": _arm(neighbours_probe, {"neighbours": 1}),
+    "conv head": _arm(conv_head, {**FASTER, "block": 2}),
+    "joint (S4L)": _arm(joint, {**UPDATES, "weight": 1.0}),
+    "labels spread": _arm(spread_probe, {}),
+    "self-trained": _arm(self_trained, {"updates": 1500}),
 }
 
 

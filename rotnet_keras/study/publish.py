@@ -29,7 +29,7 @@ from rotnet_keras.evaluation import accuracy, ci95, rotation_accuracy
 from rotnet_keras.heads import remove_head
 from rotnet_keras.models import NETWORKS
 from rotnet_keras.study.arms import ARMS, Arm
-from rotnet_keras.symmetry import rotation_confusion, rotation_errors
+from rotnet_keras.symmetry import rotation_confusion, rotation_report
 from rotnet_keras.training import pretrain
 from rotnet_keras.zoo.pretrained import EXTRACTORS, sha256
 
@@ -227,7 +227,7 @@ def _describe(recipe, model, splits):
     """What an extractor was made of and how, and how well it tells rotations."""
     extractor, num_images = remove_head(model), len(_seen(splits))
     counts = rotation_confusion(model, *splits.test, num_classes=splits.num_classes)
-    errors = rotation_errors(counts, splits.class_names)["half_turn_error"].round(5)
+    errors = rotation_report(counts, splits.class_names)["half_turn_error"].round(5)
     told = {part: getattr(splits, part).images for part in ("validation", "test")}
     steps = -(-num_images // recipe.pretraining["batch_size"])
     return {

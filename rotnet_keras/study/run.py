@@ -138,7 +138,7 @@ def run_study(
     todo = [run for run in runs if row_key(run) not in done]
     load = functools.partial(load_splits, dataset, num_validation=num_validation, data_dir=data_dir)
     if todo:
-        _check_budgets(budgets, load(num_labels=min(budgets), seed=todo[0]["seed"]))
+        _check_budgets(budgets, load(num_labels=min(budgets), seed=int(todo[0]["seed"])))
     _run_all(todo, load, rotations, folder, verbose)
     table = read_study(path, **same)
     wanted = {row_key(run) for run in runs}

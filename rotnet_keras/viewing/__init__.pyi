@@ -25,8 +25,10 @@ from .inside import (
 from .maps import (
     align_maps as align_maps,
     umap_map as umap_map,
+    umap_points as umap_points,
 )
 from .pages import (
+    show_html as show_html,
     show_page as show_page,
 )
 from .rotations import (

@@ -130,7 +130,7 @@ def grid_of_axes(axes, shape, figsize, **options):
 
 
 def row_of_axes(axes, count, figsize, *, columns=None):
-    """The same for axes in one row, which a new figure may break into several."""
+    """`grid_of_axes` for axes in one row, which a new figure may break into several."""
     if axes is not None:
         return axes
     columns = columns or count

@@ -114,7 +114,7 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
         The axes.
 
     Raises:
-        InputError: there is no history, one of them did not record `metric`, or `ax` is not axes
+        InputError: there is no history, one of them lacks `metric`, or `ax` is not axes
             of matplotlib.
 
     Example:
@@ -129,10 +129,10 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
         marker = "o" if len(epochs) == 1 else None
         (line,) = ax.plot(epochs, values[metric], marker=marker, label=f"{label}, training")
         if f"val_{metric}" in values:
-            style = {"ls": "--", "marker": marker, "color": line.get_color()}
+            style: dict[str, Any] = {"ls": "--", "marker": marker, "color": line.get_color()}
             ax.plot(epochs, values[f"val_{metric}"], label=f"{label}, validation", **style)
     ax.set(xlabel="epoch", ylabel=metric)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.grid(alpha=0.3)
     ax.legend()
     return ax
@@ -164,8 +164,8 @@ def plot_map(points: Points, labels: Labels, class_names: Names, *, ax: Axes | N
     colours = plt.get_cmap("tab10" if len(names) <= 10 else "gist_rainbow")
     for label, name in enumerate(names):
         colour = colours(label if len(names) <= 10 else label / len(names))
-        chosen = points[labels == label]
-        ax.scatter(*chosen.T, s=4, color=colour, alpha=0.6, linewidths=0, label=shown_text(name))
+        x, y = points[labels == label].T
+        ax.scatter(x, y, s=4, color=colour, alpha=0.6, linewidths=0, label=shown_text(name))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=4, frameon=False)
     ax.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
     return ax
@@ -212,8 +212,8 @@ def plot_budgets(
     """Draw accuracy against the number of labels, one line an arm, with 95% intervals.
 
     Args:
-        summary: table of `summarise_study`, of one network and pretraining. Arms that do without
-            the pretext task, if it says which, get dashed lines.
+        summary: table of `summarise_study`, of one network and pretraining. Arms without the
+            pretext task get dashed lines, if there is a column `pretext` that says which they are.
         published: `{name: {num_labels: percent}}` of figures from elsewhere, drawn in black.
         ax: axes to draw on; None makes a figure.
 
@@ -239,8 +239,8 @@ def plot_budgets(
     ax.minorticks_off()
     ax.grid(axis="y", alpha=0.3)
     title = "dashed: without the pretext task" if "pretext" in summary else None
-    where = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
-    ax.legend(title=title, frameon=False, fontsize=9, alignment="left", **where)
+    style: dict[str, Any] = {"frameon": False, "fontsize": 9, "alignment": "left"}
+    ax.legend(title=title, loc="center left", bbox_to_anchor=(1.01, 0.5), **style)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
+import pathlib
 from collections.abc import Mapping
+from typing import Annotated, Any
 
+import keras
 import numpy as np
 from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource, Range1d
@@ -17,21 +20,26 @@ from PIL import Image
 from scipy.special import softmax
 
 from rotnet_keras._base.arrays import (
+    Images,
+    Labels,
+    Pictures,
     check_array,
     check_finite,
+    check_fits,
     check_have_names,
-    check_images,
-    check_labels,
+    images_are_square,
+    one_label_an_image,
 )
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import FileError, InputError
 from rotnet_keras._base.files import printable, replace_text
 from rotnet_keras._base.templates import render
-from rotnet_keras._base.values import check_list, check_mapping, check_seed, got
+from rotnet_keras._base.values import Names, Seed, Text, check_mapping, got
 from rotnet_keras.blocks import block_names, join_blocks
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.heads import check_extractor
-from rotnet_keras.viewing.maps import align_maps, check_cache, umap_map
-from rotnet_keras.viewing.pages import check_html, image_grid
+from rotnet_keras.viewing.maps import Cache, align_maps, umap_points
+from rotnet_keras.viewing.pages import HtmlPath, image_grid
 
 LARGEST_SHOWN = 48  # pixels of a side: of larger images the page holds smaller copies
 # The scheme "muted" of Paul Tol's technical note SRON/EPS/TN/09-002 and a grey: colours that
@@ -45,49 +53,151 @@ RIGHT, WRONG = ("#9DB4C8", "circle"), ("#B32D00", "triangle")
 MOST_LEVELS = 11
 
 
+def _depths(features):
+    """The features of a network by depth; where there is only one, its name is ""."""
+    return features if isinstance(features, Mapping) else {"": features}
+
+
+def _flat(features_by_name):
+    """`{(network, depth): features}`."""
+    networks = features_by_name.items()
+    return {(name, depth): one for name, given in networks for depth, one in _depths(given).items()}
+
+
+def _check_features(name, features_by_name):
+    """Return arrays by depth by network, the same depths in each, or raise."""
+    check_mapping(name, features_by_name, "features by the network's name")
+    networks = {network: _depths(given) for network, given in features_by_name.items()}
+    depths, *others = map(list, networks.values())
+    if not depths or any(other != depths for other in others):
+        raise InputError(
+            f"{name} must hold the same depths of every network, one or more, "
+            f"got {got([depths, *others])}"
+        )
+    return {
+        network: {depth: _check_one(name, features) for depth, features in by_depth.items()}
+        for network, by_depth in networks.items()
+    }
+
+
+def _check_one(name, features):
+    features = check_array(name, features)
+    if features.ndim != 2 or not features.shape[1]:
+        raise InputError(f"{name} must hold arrays (N, D), D at least 1, got {got(features)}")
+    check_finite(name, features)
+    return features
+
+
+def _a_row_an_image(features_by_name, images):
+    count = len(images)
+    for features in _flat(features_by_name).values():
+        if len(features) != count:
+            raise InputError(
+                f"features_by_name must hold arrays ({count}, D), a row for each of the images, "
+                f"got {got(features)}"
+            )
+        if features.shape[1] != 2 and count < 4:
+            raise InputError(
+                f"features_by_name must be of 4 images or more to be laid out, got {got(features)}"
+            )
+
+
+def _check_logits(name, logits):
+    logits = check_array(name, logits)
+    check_finite(name, logits)
+    return logits
+
+
+def _check_shares(name, shares):
+    shares = check_array(name, shares)
+    if not shares.size or not (shares.min() >= 0 and shares.max() <= 1):
+        raise InputError(f"{name} must lie in 0..1, got {got(shares)}")
+    return shares
+
+
+def _told_of_each_image(images, class_names, logits, rotation_accuracies):
+    wanted = (len(images), len(class_names))
+    if logits is not None and logits.shape != wanted:
+        raise InputError(
+            f"logits must be {wanted}, for each image one number a class, got {got(logits)}"
+        )
+    if rotation_accuracies is not None and rotation_accuracies.shape != (len(images),):
+        raise InputError(
+            f"rotation_accuracies must be ({len(images)},), one for each of the images, "
+            f"got {got(rotation_accuracies)}"
+        )
+
+
+def _check_networks(name, networks):
+    """Return extractors by name, or raise unless they have the same blocks."""
+    check_mapping(name, networks, "extractors by name")
+    for network in networks.values():
+        check_extractor(f"{name}: each extractor", network)
+    blocks = {label: block_names(network) for label, network in networks.items()}
+    if len(set(blocks.values())) > 1:
+        raise InputError(f"{name} must have the same blocks, got {blocks}")
+    return networks
+
+
+def _networks_take_images(networks, images):
+    for network in networks.values():
+        check_fits(images.shape[1:], network)
+
+
+# What a signature says beside an argument.
+FeaturesByName = Annotated[Mapping[str, Any], _check_features]
+Logits = Annotated[np.ndarray, _check_logits]
+Shares = Annotated[np.ndarray, _check_shares]
+Networks = Annotated[Mapping[str, keras.Model], _check_networks]
+
+
+@public(
+    images_are_square, one_label_an_image, check_have_names, _a_row_an_image, _told_of_each_image
+)
 def save_explorer(
-    path,
-    features_by_name,
-    images,
-    labels,
-    class_names,
+    path: HtmlPath,
+    features_by_name: FeaturesByName,
+    images: Pictures,
+    labels: Labels,
+    class_names: Names,
     *,
-    logits=None,
-    rotation_accuracies=None,
-    title="What the network makes of the images",
-    seed=0,
-    cache=None,
-):
+    logits: Logits | None = None,
+    rotation_accuracies: Shares | None = None,
+    title: Text = "What the network makes of the images",
+    seed: Seed = 0,
+    cache: Cache = None,
+) -> pathlib.Path:
     """Write a page that shows images as points, close where their features are alike.
 
     Hovering, tapping or the arrow keys show a point's image, its class and what a model says of
-    it. Menus choose what colours mean, and of which network and depth the features are: then the
-    same points move. The legend hides classes. Forms help where colours are hard to tell; from 71
-    classes on, looks repeat. One file, which needs no network and can be sent.
+    it. Menus choose what colours mean, and the network and depth of the features: the same points
+    move to their new places. The legend hides classes. Shapes help where colours are hard to tell
+    apart; with more than 70 classes, looks repeat. The page is one file, which can be sent and
+    needs no network.
 
     Args:
         path: of the `.html` file.
-        features_by_name: `{network: features (N, D)}`, laid out by `umap_map`, or taken as they
+        features_by_name: `{network: features (N, D)}`, laid out by `umap_points`, or taken as they
             are where D is 2. Of several depths of each network,
             `{network: {depth: features (N, D)}}`, the same depths in each.
-        images: `(N, S, S, C)` array, grey or colour, pixels 0..255. 5,000 stay fluid;
-            larger ones than 48 pixels are shown smaller.
+        images: `(N, S, S, C)` array, grey or colour, pixels 0..255. Up to 5,000 move
+            smoothly; those larger than 48 pixels are shown smaller.
         labels: `(N,)` whole numbers, the class of each image.
         class_names: one a class.
-        logits: `(N, K)`, what a classifier says of each image, as `extract_features` of a whole
-            model returns it; None does without predictions and errors.
-        rotation_accuracies: `(N,)`, 0..1, the share of its rotations that were told right for each
-            image; None does without.
+        logits: `(N, K)`, what a classifier says of each image, as `extract_features` returns it for
+            a whole model; None leaves out predictions and errors.
+        rotation_accuracies: `(N,)`, 0..1, for each image the share of its rotations that were told
+            right; None leaves them out.
         title: of the page.
         seed: of the maps.
-        cache: as in `umap_map`.
+        cache: as in `umap_points`.
 
     Returns:
-        `pathlib.Path` of the file; `show_page` shows it in a notebook.
+        `pathlib.Path` of the file; `show_html` shows it in a notebook.
 
     Raises:
-        ValueError: another ending than `.html`, or arguments that do not fit together.
-        OSError: the file cannot be written.
+        InputError: `path` does not end in `.html`, or the arguments do not fit together.
+        FileError: the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -98,39 +208,24 @@ def save_explorer(
         >>> save_explorer(path, points, images, np.arange(20) % 2, ["Bag", "Coat"]).name
         'explorer.html'
     """
-    path = check_html(path)
+    path = pathlib.Path(path)
     if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         raise FileError(f"path must lie in a folder that can be written, got {path}")
-    images = _check_shown(images)
-    names = [printable(name) for name in check_list("class_names", class_names, "name")]
-    labels = check_labels(labels, len(images))
-    check_have_names(labels, names)
-    features = _check_features(features_by_name, len(images))
-    colourings = {"class": _classes(labels, names)}
-    chances = None
-    if logits is not None:
-        chances = softmax(_check_logits(logits, len(images), names), axis=1)
-        colourings["predicted class"] = _classes(chances.argmax(axis=1), names)
-        colourings["error"] = _errors(labels, chances.argmax(axis=1))
-    if rotation_accuracies is not None:
-        colourings["rotation accuracy"] = _levels(rotation_accuracies, len(images))
-    if not isinstance(title, str):
-        raise InputError(f"title must be a text, got {got(title)}")
-    check_seed(seed)
-    check_cache(cache)
+    features = _flat(features_by_name)
+    chances = None if logits is None else softmax(logits.astype("float64"), axis=1)
+    colourings = _colourings(labels, class_names, chances, rotation_accuracies)
     maps = align_maps([_laid_out(one, seed, cache) for one in features.values()])
     facts = {
         "maps": [{"network": printable(n), "depth": printable(d)} for n, d in features],
         "colourings": [{"name": n, "entries": entries} for n, (_, entries) in colourings.items()],
         "side": _shown_side(images),
     }
-    plot = _plot(maps, [places for places, _ in colourings.values()], chances)
     page = render(
         "viewing",
         "explorer.html",
         title=title,
         facts=facts,
-        plot=json_item(plot),
+        plot=json_item(_plot(maps, [places for places, _ in colourings.values()], chances)),
         atlas=_atlas(images),
         library=Resources(mode="inline", components=["bokeh"]).js_raw,
     )
@@ -138,8 +233,9 @@ def save_explorer(
     return path
 
 
-def features_by_depth(networks, images):
-    """Compute what several networks of one architecture make of images, block by block.
+@public(_networks_take_images)
+def features_by_depth(networks: Networks, images: Images) -> dict[str, dict[str, np.ndarray]]:
+    """Compute the features that several networks of one architecture see, block by block.
 
     Args:
         networks: `{name: extractor}`, functional `keras.Model`s from images to `(B, D)`, which have
@@ -152,7 +248,7 @@ def features_by_depth(networks, images):
         out.
 
     Raises:
-        ValueError: no networks, or networks and images that do not fit together.
+        InputError: there are no networks, or networks and images do not fit together.
 
     Example:
         >>> networks = {"random": conv_blocks_extractor((12, 12, 1), widths=(4, 8))}
@@ -160,25 +256,31 @@ def features_by_depth(networks, images):
         >>> {depth: array.shape for depth, array in features["random"].items()}
         {'block1': (5, 36), 'block2': (5, 72), 'features': (5, 8)}
     """
-    check_mapping("networks", networks, "extractors by name")
-    for network in networks.values():
-        check_extractor(network, "networks: each extractor")
-    blocks = {name: block_names(network) for name, network in networks.items()}
-    if len(set(blocks.values())) > 1:
-        raise InputError(f"networks must have the same blocks, got {blocks}")
     features = {}
     for name, extractor in networks.items():
-        cuts = {block: join_blocks(extractor, [block]) for block in blocks[name]}
+        cuts = {block: join_blocks(extractor, [block]) for block in block_names(extractor)}
         cuts["features"] = extractor
         features[name] = {depth: extract_features(cut, images) for depth, cut in cuts.items()}
     return features
 
 
 def _laid_out(features, seed, cache):
-    """A map `(N, 2)` of features; what has two already is one."""
+    """A map `(N, 2)` of features; those of two columns are a map already."""
     if features.shape[1] == 2:
         return features
-    return umap_map(features, seed=seed, cache=cache)
+    return umap_points(features, seed=seed, cache=cache)
+
+
+def _colourings(labels, class_names, chances, rotation_accuracies):
+    """What colours can mean: by name, the place of each image in a legend, and its entries."""
+    names = [printable(name) for name in class_names]
+    colourings = {"class": _classes(labels, names)}
+    if chances is not None:
+        colourings["predicted class"] = _classes(chances.argmax(axis=1), names)
+        colourings["error"] = _errors(labels, chances.argmax(axis=1))
+    if rotation_accuracies is not None:
+        colourings["rotation accuracy"] = _levels(rotation_accuracies)
+    return colourings
 
 
 def _classes(labels, names):
@@ -194,15 +296,8 @@ def _errors(labels, predicted):
     return (labels != predicted).astype(int), [_entry("right", *RIGHT), _entry("wrong", *WRONG)]
 
 
-def _levels(accuracies, count):
+def _levels(accuracies):
     """An entry for each share that occurs, from dark to light; many shares in tenths."""
-    accuracies = check_array("rotation_accuracies", accuracies)
-    within = accuracies.size and accuracies.min() >= 0 and accuracies.max() <= 1
-    if accuracies.shape != (count,) or not within:
-        raise InputError(
-            f"rotation_accuracies must lie in 0..1, one for each of the {count} images, "
-            f"got {got(accuracies)}"
-        )
     accuracies = accuracies.round(2)  # as they are shown
     if len(np.unique(accuracies)) > MOST_LEVELS:
         accuracies = accuracies.round(1)
@@ -220,7 +315,7 @@ def _entry(name, colour, shape):
 
 
 def _plot(maps, colourings, chances):
-    """The points, with all that the page's menus choose from in columns of their own."""
+    """The points; what the page's menus choose from lies in columns of their data."""
     columns = {f"x{i}": points[:, 0] for i, points in enumerate(maps)}
     columns |= {f"y{i}": points[:, 1] for i, points in enumerate(maps)}
     columns |= {f"entry{i}": np.int32(places) for i, places in enumerate(colourings)}
@@ -251,56 +346,3 @@ def _atlas(images):
 
 def _shown_side(images):
     return min(images.shape[1], LARGEST_SHOWN)
-
-
-def _check_shown(images):
-    images = check_images(images)
-    if images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
-        raise InputError(
-            f"images must be square, grey or colour, (N, S, S, 1 or 3), got {images.shape}"
-        )
-    return images
-
-
-def _check_logits(logits, count, names):
-    logits = check_array("logits", logits)
-    if logits.shape != (count, len(names)):
-        raise InputError(
-            f"logits must be ({count}, {len(names)}), for each image one a class, got {got(logits)}"
-        )
-    check_finite("logits", logits)
-    return logits.astype("float64")
-
-
-def _check_features(features_by_name, count):
-    """`{(network, depth): features}`, all of them checked; one depth has the name ""."""
-    check_mapping("features_by_name", features_by_name, "features by the network's name")
-    nested = {
-        network: depths if isinstance(depths, Mapping) else {"": depths}
-        for network, depths in features_by_name.items()
-    }
-    depths = list(next(iter(nested.values())))
-    flat = {}
-    for network, by_depth in nested.items():
-        if not depths or list(by_depth) != depths:
-            raise InputError(
-                "features_by_name must hold the same depths of every network, one or more, "
-                f"got {depths} and {list(by_depth)}"
-            )
-        for depth, features in by_depth.items():
-            flat[network, depth] = _check_one(features, count)
-    return flat
-
-
-def _check_one(features, count):
-    features = check_array("features_by_name", features)
-    if features.ndim != 2 or len(features) != count or not features.shape[1]:
-        raise InputError(
-            f"features_by_name must hold arrays ({count}, D), D at least 1, got {got(features)}"
-        )
-    check_finite("features_by_name", features)
-    if features.shape[1] != 2 and count < 4:
-        raise InputError(
-            f"features_by_name must be of 4 images or more to be laid out, got {got(features)}"
-        )
-    return features

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 
 from rotnet_keras._base.arrays import (
+    CHANNELS,
+    Labels,
+    Pictures,
     check_array,
     check_finite,
     check_have_names,
     check_indices,
     check_labels,
 )
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import printable
-from rotnet_keras._base.values import check_list, check_mapping, got
+from rotnet_keras._base.values import Names, check_mapping, got
 from rotnet_keras.viewing.axes import (
-    as_pictures,
+    AxesArray,
+    check_axes_shape,
     grid_of_axes,
     row_of_axes,
     show_image,
@@ -26,7 +33,74 @@ from rotnet_keras.viewing.axes import (
 )
 
 
-def plot_filters(filters_by_name, *, axes=None):
+def _check_filters(name, filters_by_name):
+    """Return the filters of each network as floats, or raise."""
+    check_mapping(name, filters_by_name, "filters by name of the network")
+    checked = {network: check_array(name, one) for network, one in filters_by_name.items()}
+    for filters in checked.values():
+        if filters.ndim != 4 or 0 in filters.shape or filters.shape[2] not in CHANNELS:
+            raise InputError(
+                f"{name} must be (h, w, C, F) each, with 1 or 3 channels, got {got(filters)}"
+            )
+        check_finite(name, filters)
+    return {network: filters.astype("float64") for network, filters in checked.items()}
+
+
+def _axes_for_filters(filters_by_name, axes):
+    check_axes_shape(axes, (len(filters_by_name),))
+
+
+def _check_maps(name, maps):
+    """Return maps as arrays, or raise."""
+    check_mapping(name, maps, "maps by name of the block")
+    checked = {block: check_array(name, values) for block, values in maps.items()}
+    for values in checked.values():
+        if values.ndim != 3 or 0 in values.shape:
+            raise InputError(f"{name} must be (N, h, w) each, got {got(values)}")
+        check_finite(name, values)
+        if values.min() < 0:
+            raise InputError(f"{name} must be at least 0, got {values.min()}")
+    return checked
+
+
+def _a_map_an_image(images, maps, axes):
+    for values in maps.values():
+        if len(values) != len(images):
+            raise InputError(
+                f"maps must be ({len(images)}, h, w) each, a map for each of the images, "
+                f"got {got(values)}"
+            )
+    check_axes_shape(axes, (len(images), 1 + len(maps)))
+
+
+def _neighbours_of_queries(images, queries, neighbours, axes):
+    queries = check_indices("queries", queries, len(images))
+    neighbours = check_indices("neighbours", neighbours, len(images), ndim=2)
+    if len(neighbours) != len(queries):
+        raise InputError(
+            f"neighbours must be ({len(queries)}, K), a row for each of the queries, "
+            f"got {got(neighbours)}"
+        )
+    check_axes_shape(axes, (len(queries), 1 + neighbours.shape[1]))
+    return {"queries": queries, "neighbours": neighbours}
+
+
+def _names_are_of_labels(images, labels, class_names):
+    if labels is not None:
+        check_labels(labels, len(images))
+    elif class_names is not None:
+        raise InputError("labels must be whole numbers where there are class_names, got None")
+    if class_names is not None:
+        check_have_names(labels, class_names)
+
+
+# What a signature says beside an argument.
+Filters = Annotated[Mapping[str, np.ndarray], _check_filters]
+AttentionMaps = Annotated[Mapping[str, np.ndarray], _check_maps]
+
+
+@public(_axes_for_filters)
+def plot_filters(filters_by_name: Filters, *, axes: AxesArray | None = None) -> np.ndarray:
     """Draw the first filters of networks side by side, as the paper does with and without labels.
 
     Each filter has its own scale, on which 0 is mid-grey and the largest weight, up or down, is
@@ -41,8 +115,8 @@ def plot_filters(filters_by_name, *, axes=None):
         The array of axes, `(number of networks,)`.
 
     Raises:
-        ValueError: no filters, some that are not finite or not of that form, or `axes` that are
-            none.
+        InputError: there are no filters, some are not finite or not of that form, or `axes` is
+            not an array of one axes for each network.
 
     Example:
         >>> rotation, other = (two_conv_extractor((28, 28, 1), seed=seed) for seed in (0, 1))
@@ -52,8 +126,6 @@ def plot_filters(filters_by_name, *, axes=None):
 
     Reference: the first-layer filters of https://arxiv.org/abs/1803.07728
     """
-    check_mapping("filters_by_name", filters_by_name, "filters by name of the network")
-    filters_by_name = {name: _check_filters(one) for name, one in filters_by_name.items()}
     count = len(filters_by_name)
     axes = row_of_axes(axes, count, (3.2 * count, 3.5))
     for ax, (name, filters) in zip(axes, filters_by_name.items(), strict=True):
@@ -62,7 +134,10 @@ def plot_filters(filters_by_name, *, axes=None):
     return axes
 
 
-def plot_attention_maps(images, maps, *, axes=None):
+@public(_a_map_an_image)
+def plot_attention_maps(
+    images: Pictures, maps: AttentionMaps, *, axes: AxesArray | None = None
+) -> np.ndarray:
     """Draw images, one a row, and beside each where the blocks of a network respond to it.
 
     Each map has its own scale, from 0 in black to its largest value, and covers its image. For an
@@ -78,7 +153,7 @@ def plot_attention_maps(images, maps, *, axes=None):
         The array of axes.
 
     Raises:
-        ValueError: `images`, `maps` or `axes` that are not of that form.
+        InputError: `images`, `maps` or `axes` are not of that form.
 
     Example:
         >>> extractor = conv_blocks_extractor((28, 28, 1), widths=(8, 16))
@@ -89,9 +164,6 @@ def plot_attention_maps(images, maps, *, axes=None):
 
     Reference: the attention maps of https://arxiv.org/abs/1803.07728
     """
-    images = as_pictures(images)
-    check_mapping("maps", maps, "maps by name of the block")
-    maps = {name: _check_maps(values, len(images)) for name, values in maps.items()}
     count, columns = len(images), 1 + len(maps)
     axes = grid_of_axes(axes, (count, columns), (1.5 * columns, 1.5 * count + 0.4))
     for row, (ax, *others) in enumerate(axes):
@@ -105,7 +177,16 @@ def plot_attention_maps(images, maps, *, axes=None):
     return axes
 
 
-def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=None, axes=None):
+@public(_neighbours_of_queries, _names_are_of_labels)
+def plot_neighbours(
+    images: Pictures,
+    queries: Sequence[int] | np.ndarray,
+    neighbours: Sequence[Sequence[int]] | np.ndarray,
+    *,
+    labels: Labels | None = None,
+    class_names: Names | None = None,
+    axes: AxesArray | None = None,
+) -> np.ndarray:
     """Show images, one a row, and beside each those that a network finds most like it.
 
     The images asked about stand first, in a frame. With labels, the class stands beneath each
@@ -123,8 +204,8 @@ def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=Non
         The array of axes.
 
     Raises:
-        ValueError: `images`, `queries`, `neighbours`, `labels` or `axes` that are not of that
-            form, a label without a name, or names without labels.
+        InputError: `images`, `queries`, `neighbours`, `labels` or `axes` are not of that form, a
+            label has no name, or there are names without labels.
 
     Example:
         >>> images, features = np.zeros((3, 28, 28, 1), "uint8"), [[1, 0], [0, 2], [3, 0]]
@@ -133,16 +214,7 @@ def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=Non
         >>> [ax.get_xlabel() for ax in axes[0]]
         ['4', '4', '≠ 5']
     """
-    images = as_pictures(images)
-    queries = check_indices("queries", queries, len(images))
-    neighbours = check_indices("neighbours", neighbours, len(images), ndim=2)
-    if len(neighbours) != len(queries):
-        raise InputError(
-            f"neighbours must be ({len(queries)}, K), a row for each of the queries, "
-            f"got {got(neighbours)}"
-        )
-    if labels is not None or class_names is not None:
-        labels, class_names = _check_named(labels, class_names, len(images))
+    names = None if class_names is None else list(class_names)
     shown = np.column_stack([queries, neighbours])
     axes = _axes_of_neighbours(axes, shown.shape, 1.1 if labels is None else 1.4)
     for row, places in zip(axes, shown, strict=True):
@@ -150,7 +222,7 @@ def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=Non
             show_image(images[place], ax, framed=ax is row[0])
             if labels is not None:
                 label = labels[place]
-                name = class_names[label] if class_names else label
+                name = names[label] if names else label
                 _name_class(name, ax, same=label == labels[places[0]])
     for ax, name in zip(axes[0], ["query", *range(1, shown.shape[1])], strict=True):
         ax.set_title(name)
@@ -158,7 +230,7 @@ def plot_neighbours(images, queries, neighbours, *, labels=None, class_names=Non
 
 
 def _axes_of_neighbours(axes, shape, height):
-    """The same with a gap behind the first column: an empty one, which is taken out again."""
+    """`grid_of_axes` with a gap after the first column: an empty one, which is taken out again."""
     rows, columns = shape
     if axes is not None:
         return grid_of_axes(axes, shape, None)
@@ -171,13 +243,13 @@ def _axes_of_neighbours(axes, shape, height):
 
 
 def _name_class(name, ax, *, same):
-    """Write a class beneath an image; another one is told by its sign as well as its colour."""
+    """Write a class beneath an image; another one than the query's has a sign and a colour."""
     text, colour = (name, "black") if same else (f"≠ {printable(name)}", "tab:red")
     ax.set_xlabel(wrapped_lines(text), size=8, color=colour)
 
 
 def _show_filters(filters, ax):
-    """Draw filters `(h, w, C, F)` as a square of small images; between them no shade of grey."""
+    """Draw filters `(h, w, C, F)` as a square of small images on a ground that is not grey."""
     height, width, channels, count = filters.shape
     columns = math.ceil(math.sqrt(count))
     tall, gap = height / width, 0.12
@@ -192,34 +264,3 @@ def _show_filters(filters, ax):
     ax.set(ylim=(math.ceil(count / columns) * (tall + gap), -gap))
     ax.set(xticks=[], yticks=[], facecolor="lightsteelblue")
     ax.spines[:].set_visible(False)
-
-
-def _check_filters(filters):
-    filters = check_array("filters_by_name", filters)
-    if filters.ndim != 4 or 0 in filters.shape or filters.shape[2] not in (1, 3):
-        raise InputError(
-            f"filters_by_name must be (h, w, C, F) each, with 1 or 3 channels, got {got(filters)}"
-        )
-    check_finite("filters_by_name", filters)
-    return filters.astype("float64")
-
-
-def _check_maps(values, count):
-    values = check_array("maps", values)
-    if values.ndim != 3 or len(values) != count or 0 in values.shape:
-        raise InputError(
-            f"maps must be ({count}, h, w) each, a map for each of the images, got {got(values)}"
-        )
-    check_finite("maps", values)
-    if values.min() < 0:
-        raise InputError(f"maps must be at least 0, got {values.min()}")
-    return values
-
-
-def _check_named(labels, class_names, count):
-    """Return labels as an array and names as a list or None, or raise where they do not fit."""
-    labels = check_labels(labels, count)
-    if class_names is not None:
-        class_names = check_list("class_names", class_names, "name, one for each class")
-        check_have_names(labels, class_names)
-    return labels, class_names

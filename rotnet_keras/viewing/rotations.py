@@ -8,6 +8,7 @@ from typing import Annotated
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from rotnet_keras._base.arrays import Pictures, check_array, check_indices, images_are_square
@@ -124,8 +125,8 @@ def plot_rotation_confusion(
     errors = rotation_report(counts, class_names, rotations=rotations)
     if axes is None:
         size = (11, max(4.8, 1.5 + 0.42 * len(errors)))
-        figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
-        figure.get_layout_engine().set(wspace=0.08)
+        layout = ConstrainedLayoutEngine(wspace=0.08)
+        axes = plt.subplots(1, 2, figsize=size, layout=layout)[1]
     together = np.sum(counts, axis=0)
     share = 100 * together / np.maximum(together.sum(axis=1, keepdims=True), 1)
     display = ConfusionMatrixDisplay(share, display_labels=[ROTATION_NAMES[k] for k in rotations])
@@ -166,9 +167,7 @@ def plot_rotation_mistakes(
     size = (1.9 * columns, 2.1 * math.ceil(count / columns))
     axes = row_of_axes(axes, count, size, columns=columns)
     for ax, mistake in zip(axes, mistakes.itertuples(), strict=True):
-        show_image(np.rot90(images[mistake.image], int(mistake.turned_by) // 90), ax)
-        taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
-        ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)
+        _show_mistake(images, mistake, ax)
     return axes
 
 
@@ -195,3 +194,10 @@ def _bars_of_classes(errors, ax):
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 3.5}
     ax.legend(ncols=2, frameon=False, **below)  # the distance in letters, however high the axes
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _show_mistake(images, mistake, ax):
+    """Draw the image of a row of the table, turned, and what it was taken for."""
+    show_image(np.rot90(images[mistake.image], int(mistake.turned_by) // 90), ax)
+    taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
+    ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)

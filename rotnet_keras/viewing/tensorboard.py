@@ -13,15 +13,17 @@ import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._base.arrays import (
-    check_array,
-    check_examples,
-    check_finite,
+    Features,
+    Labels,
+    Pictures,
     check_labels,
-    check_upright,
+    images_are_square,
+    one_label_an_image,
 )
+from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import FileError, InputError, MissingPackageError
 from rotnet_keras._base.files import make_folder, printable, replace_text, replace_with
-from rotnet_keras._base.values import check_list, check_path, got
+from rotnet_keras._base.values import FilePath, Names, check_path, got
 from rotnet_keras.viewing.pages import image_grid
 
 PARTS = ("train", "validation")  # the folders, and so the names, of Keras's own callback
@@ -43,9 +45,10 @@ CONFIG = """embeddings {
 class Curves(keras.callbacks.Callback):
     """Writes what `fit` logs after each epoch, under the tags of Keras's own `TensorBoard`.
 
-    It starts with an empty folder, and `Checkpoint` shows it the epochs of earlier calls. Keras's
-    callback would go on beside what a stopped process left, where the last epochs are missing that
-    were not on the disk yet, or are there twice.
+    It starts with an empty folder, and `Checkpoint` hands it the epochs of earlier calls. Keras's
+    callback would append to what a stopped process left, where the last epochs may be missing, not
+    having reached the disk, or be there twice. It also logs a learning rate in every epoch, which
+    for epochs of an earlier call would be the present one.
 
     Args:
         folder: for the event files, in `train` and `validation` within it.
@@ -80,7 +83,7 @@ class Curves(keras.callbacks.Callback):
 
 
 def check_board(tensorboard):
-    """Raise unless it is None, for nothing, or a path, and TensorBoard is installed."""
+    """Raise unless it is None, or a path and TensorBoard is installed."""
     if tensorboard is None:
         return
     check_path("tensorboard", tensorboard)
@@ -112,13 +115,40 @@ def clear_projector(folder):
 
 
 def write_features(folder, *arguments, **options):
-    """`save_projector`, and an event file without events: TensorBoard looks nowhere else below."""
+    """`save_projector`, and an empty event file, without which TensorBoard skips the folder."""
     save_projector(folder, *arguments, **options)
     with _writing(folder):
         tf.summary.create_file_writer(os.fsencode(folder)).close()
 
 
-def save_projector(folder, features, images, labels, class_names, *, predictions=None):
+def _a_row_an_image(features, images):
+    if len(features) != len(images):
+        raise InputError(
+            f"features must be ({len(images)}, D), a row for each image, got {features.shape}"
+        )
+
+
+def _classes_have_names(images, labels, class_names, predictions):
+    if predictions is not None:
+        check_labels(predictions, len(images), "predictions")
+    for name, classes in (("labels", labels), ("predictions", predictions)):
+        if classes is not None and not 0 <= classes.min() <= classes.max() < len(class_names):
+            raise InputError(
+                f"{name} must lie in 0..{len(class_names) - 1}, one of the class_names each, "
+                f"got {got(classes)} from {classes.min()} to {classes.max()}"
+            )
+
+
+@public(images_are_square, one_label_an_image, _a_row_an_image, _classes_have_names)
+def save_projector(
+    folder: FilePath,
+    features: Features,
+    images: Pictures,
+    labels: Labels,
+    class_names: Names,
+    *,
+    predictions: Labels | None = None,
+) -> pathlib.Path:
     """Write features and their images for TensorBoard's embedding projector.
 
     `tensorboard --logdir FOLDER` shows them under "Projector", where images can be coloured by
@@ -128,18 +158,18 @@ def save_projector(folder, features, images, labels, class_names, *, predictions
         folder: to write in; made if need be.
         features: `(N, D)` numbers, as `extract_features` returns them.
         images: `(N, S, S, C)` with 1 or 3 channels, pixels 0..255; made smaller where all of them
-            together would be larger than the projector takes.
+            together would exceed the size that the projector takes.
         labels: `(N,)` whole numbers: the class of each image.
         class_names: one a class.
-        predictions: `(N,)` whole numbers, as `predict_classes` returns them; None for none.
+        predictions: `(N,)` whole numbers, as `predict_classes` returns them; None leaves them out.
 
     Returns:
         `pathlib.Path` of `projector_config.pbtxt`, which names the other three files:
         `tensors.tsv`, `metadata.tsv` and `sprite.png`.
 
     Raises:
-        ValueError: features, images, labels and names that do not belong together.
-        OSError: the files cannot be written.
+        InputError: features, images, labels and names do not belong together.
+        FileError: the files cannot be written.
 
     Example:
         >>> import tempfile
@@ -149,46 +179,29 @@ def save_projector(folder, features, images, labels, class_names, *, predictions
         >>> save_projector(tempfile.mkdtemp(), features, images, [0, 1, 0, 1, 1], names).name
         'projector_config.pbtxt'
     """
-    check_path("folder", folder)
-    images, labels = check_examples(check_upright(images), labels)
-    if images.shape[-1] not in (1, 3):
-        raise InputError(f"images must have 1 or 3 channels, got {images.shape}")
-    features = check_array("features", features)
-    if features.ndim != 2 or len(features) != len(images) or not features.size:
-        raise InputError(
-            f"features must be ({len(images)}, D), a row for each image, got {features.shape}"
-        )
-    check_finite("features", features)
-    class_names = check_list("class_names", class_names, "name, one for each class")
-    columns = {"class": _named("labels", labels, class_names)}
+    columns = {"class": _named(labels, class_names)}
     if predictions is not None:
-        predictions = check_labels(predictions, len(images), "predictions")
-        columns["predicted"] = _named("predictions", predictions, class_names)
-    folder = make_folder(folder, "folder")
+        columns["predicted"] = _named(predictions, class_names)
+    board = make_folder(folder, "folder")
     sprite, side = _sprite(images)
-    with replace_with(folder / "tensors.tsv") as beside:
+    with replace_with(board / "tensors.tsv") as beside:
         np.savetxt(beside, features, fmt="%.6g", delimiter="\t")
-    replace_text(folder / "metadata.tsv", _metadata(columns))
-    with replace_with(folder / "sprite.png") as beside:
+    replace_text(board / "metadata.tsv", _metadata(columns))
+    with replace_with(board / "sprite.png") as beside:
         sprite.save(beside)
-    replace_text(folder / "projector_config.pbtxt", CONFIG % (side, side))
-    return folder / "projector_config.pbtxt"
+    replace_text(board / "projector_config.pbtxt", CONFIG % (side, side))
+    return board / "projector_config.pbtxt"
 
 
-def _named(argument, labels, class_names):
+def _named(labels, class_names):
     """The name of each label, as the projector can show it."""
-    if labels.min() < 0 or labels.max() >= len(class_names):
-        raise InputError(
-            f"{argument} must lie in 0..{len(class_names) - 1}, one of the class_names each, "
-            f"got {got(labels)} from {labels.min()} to {labels.max()}"
-        )
     # Neither tabs nor ends of lines, nor a blank line, which the projector leaves out.
     names = [printable(name).strip() or repr(str(name)) for name in class_names]
     return [names[label] for label in labels]
 
 
 def _metadata(columns):
-    """Lines of names; the projector takes a first line with names of columns only of several."""
+    """Lines of names; the projector takes a first line of headings only for several columns."""
     lines = ["\t".join(columns)] if len(columns) > 1 else []
     lines += map("\t".join, zip(*columns.values(), strict=True))
     return "\n".join(lines) + "\n"
@@ -203,7 +216,7 @@ def _sprite(images):
 
 @contextlib.contextmanager
 def _writing(folder):
-    """What TensorFlow says of a disk that cannot be written, as Python says it."""
+    """Turn TensorFlow's errors about files that cannot be written into the package's own."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -93,26 +93,26 @@ def backbone_extractor(
     input_size: Count | None = None,
     seed: Seed = 0,
 ) -> keras.Model:
-    """Make an extractor of any functional Keras model: images as they are in, a vector out.
+    """Make an extractor of any functional Keras model, from unchanged images to a vector each.
 
     Images are brought to the size, the channels and the range of pixels that the network wants by
     layers of the extractor itself; the network's own layers keep their names and can be cut at
-    (`cut_at_block`, `join_blocks`, `linear_probe`). Batch normalisation forgets at least as fast
-    as Keras's default: MobileNet's own averages take thousands of updates, more than few labels
-    allow.
+    (`cut_at_block`, `join_blocks`, `linear_probe`). The running averages of batch normalisation
+    move at least as fast as Keras's default: MobileNet's own need thousands of updates, more than
+    few labels allow.
 
     Args:
         backbone: name of a network of `keras.applications`, such as "MobileNetV2"; a `.keras` file;
             or a functional `keras.Model` with one image input, which stays as it is.
         image_shape: `(height, width, channels)`, one or three channels.
         weights: None for random ones from `seed` (a model or file keeps its own); "imagenet", which
-            are downloaded once, for a name; or an `.h5` file of the network's weights, which for a
-            name is without its top.
+            are downloaded once, for a name; or an `.h5` file of the network's weights, for a name
+            those without the top.
         layer: name of the layer to cut at; None for the last one.
         preprocess: function from pixels 0..255 to what the network wants, made of Keras's layers
             and operations; None for that of the application, and for nothing otherwise.
-        input_size: height and width that the network works at; None for those that it is built
-            for, of an application those of the images, but at least 75.
+        input_size: height and width that the network works at; None for those that it was built
+            for. An application is built for the size of the images, but at least 75.
         seed: of random weights.
 
     Returns:
@@ -144,9 +144,7 @@ def backbone_extractor(
     x = _as_wanted(images, network.input_shape, input_size)
     x = x if preprocess is None else _preprocessed(x, preprocess)
     extractor = _cut_flat(network, images, x, layer)
-    fresh = with_random_weights(
-        extractor, seed=seed
-    )  # which gives Dropout and its like a seed, too
+    fresh = with_random_weights(extractor, seed=seed)  # Dropout and the like get a seed, too
     if isinstance(backbone, str) and backbone in APPLICATIONS and weights is None:
         return fresh
     fresh.set_weights(extractor.get_weights())

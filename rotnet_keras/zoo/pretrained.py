@@ -1,6 +1,6 @@
 """Pretrained extractors that come with the package: for each a file, its facts and a card to read.
 
-`python -m rotnet_keras.publish NAME` makes them.
+`python -m rotnet_keras.study.publish NAME` makes them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from rotnet_keras import (
     extract_features,
     features_by_depth,
     save_explorer,
-    umap_map,
+    umap_points,
 )
 
 LIMITS = {"megabytes": 15, "seconds to ready": 4, "milliseconds to hover": 100}
@@ -109,7 +109,7 @@ def test_maps_of_10000_images(splits, tmp_path):
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        umap_map(features, cache=tmp_path)
+        umap_points(features, cache=tmp_path)
         seconds.append(time.perf_counter() - start)
     print(f"\na map of {len(features):,} images: {seconds[0]:.1f} s, again: {seconds[1]:.3f} s")
     assert seconds[0] < 60

@@ -16,6 +16,8 @@ from rotnet_keras import (
 from rotnet_keras.few_labels import recipe as few_labels_recipe
 from rotnet_keras.few_labels.recipe import fit_few_labels
 
+pytestmark = pytest.mark.backend
+
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 12, 12, 1), "uint8")
 LABELS = np.repeat([0, 1, 2], [2, 4, 6])
@@ -31,7 +33,7 @@ def extractor():
 @pytest.fixture(scope="module")
 def classifier(extractor):
     before = extractor.get_weights()
-    classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, seed=5, **QUICK)
+    classifier, _ = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, seed=5, **QUICK)
     for old, new in zip(before, extractor.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)  # the extractor given stays as it is
     return classifier
@@ -50,7 +52,7 @@ def undecided(monkeypatch):
         model = attach_head(extractor, num_classes)
         head = model.get_layer("head")
         head.set_weights([np.zeros_like(part) for part in head.get_weights()])
-        return model
+        return model, None
 
     monkeypatch.setattr(few_labels_recipe, "self_train", train)
 
@@ -58,7 +60,7 @@ def undecided(monkeypatch):
 def test_where_labels_were_guessed_two_graphs_have_a_third_each(extractor, undecided):
     pytest.importorskip("graphlearning")
     options = QUICK | {"guess_below": 5, "seed": 5}
-    classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
+    classifier, _ = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
     everything = np.concatenate([IMAGES, UNLABELLED])
     guesses, carried = guess_labels(extractor, everything, LABELS, seed=5)
     np.testing.assert_array_equal(guesses[:12], LABELS)
@@ -69,7 +71,7 @@ def test_where_labels_were_guessed_two_graphs_have_a_third_each(extractor, undec
 
 
 def test_where_none_were_guessed_two_probes_have_a_third_each(extractor, undecided):
-    classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **QUICK)
+    classifier, _ = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **QUICK)
     settings = {"unlabelled": np.concatenate([IMAGES, UNLABELLED]), "shifted": True}
     probe = linear_probe(extractor, IMAGES, LABELS, **settings)
     said = keras.ops.softmax(extract_features(probe, UNLABELLED))
@@ -83,11 +85,12 @@ def test_mirror_image_gets_the_same_answer_from_the_network_and_the_probe(classi
 
 
 def test_same_seed_same_answers(classifier, extractor):
-    again = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, seed=5, **QUICK)
+    again, _ = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, seed=5, **QUICK)
     expected = extract_features(classifier, IMAGES)
     np.testing.assert_allclose(extract_features(again, IMAGES), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_classifier_loads_without_this_package(classifier, tmp_path):
     classifier.save(tmp_path / "classifier.keras")
     np.save(tmp_path / "images.npy", UNLABELLED)
@@ -108,7 +111,7 @@ def test_saved_classifier_loads_without_this_package(classifier, tmp_path):
 
 
 def test_a_network_is_pretrained_where_none_is_given(without_graphlearning):
-    classifier = fit_few_labels(
+    classifier, _ = fit_few_labels(
         IMAGES, LABELS, UNLABELLED, pretrain_epochs=1, precision="mixed_bfloat16", **QUICK
     )
     assert classifier.output_shape == (None, 3)
@@ -118,7 +121,7 @@ def test_a_network_is_pretrained_where_none_is_given(without_graphlearning):
 
 def test_labels_alone_are_enough_and_none_are_guessed(extractor, without_graphlearning, eagerly):
     options = QUICK | {"guess_below": 50, "updates": 1}
-    classifier = fit_few_labels(IMAGES, LABELS, extractor=extractor, **options)
+    classifier, _ = fit_few_labels(IMAGES, LABELS, extractor=extractor, **options)
     assert classifier.output_shape == (None, 3)
 
 
@@ -133,7 +136,7 @@ def test_guessing_needs_graphlearning_and_says_how_to_get_it(
 def test_no_labels_are_guessed_from_the_threshold_on(extractor, without_graphlearning, eagerly):
     """Twelve labels of three classes are four a class: not fewer than four."""
     options = QUICK | {"guess_below": 4, "updates": 1}
-    classifier = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
+    classifier, _ = fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
     assert classifier.output_shape == (None, 3)
 
 
@@ -142,7 +145,7 @@ def test_guesses_join_labels_of_any_whole_type(extractor, dtype, eagerly):
     pytest.importorskip("graphlearning")
     options = QUICK | {"guess_below": 5, "updates": 1}
     labels = LABELS.astype(dtype)
-    classifier = fit_few_labels(IMAGES, labels, UNLABELLED, extractor=extractor, **options)
+    classifier, _ = fit_few_labels(IMAGES, labels, UNLABELLED, extractor=extractor, **options)
     assert classifier.output_shape == (None, 3)
 
 

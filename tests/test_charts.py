@@ -1,0 +1,76 @@
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from rotnet_keras import plot_accuracies, plot_budgets, plot_confusion, plot_history, plot_map
+
+
+def test_history_draws_validation_dashed_in_the_same_colour():
+    history = keras.callbacks.History()
+    history.history = {"loss": [3.0, 2.0, 1.0], "val_loss": [3.5, 2.5, 1.5]}
+    ax = plot_history({"long": history}, "loss")
+    solid, dashed = ax.lines
+    np.testing.assert_allclose(solid.get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    np.testing.assert_allclose(dashed.get_ydata(), [3.5, 2.5, 1.5])
+    assert dashed.get_linestyle() == "--"
+    assert dashed.get_color() == solid.get_color()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+        "long, training",
+        "long, validation",
+    ]
+
+
+@pytest.mark.parametrize("num_classes", [3, 12])
+def test_map_has_a_colour_and_a_name_for_each_class(num_classes):
+    names = [f"class {k}" for k in range(num_classes)]
+    labels = np.arange(4 * num_classes) % num_classes
+    points = np.random.default_rng(0).normal(size=(len(labels), 2))
+    ax = plot_map(points, labels, names)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == names
+    for label, drawn in enumerate(ax.collections):
+        np.testing.assert_allclose(drawn.get_offsets(), points[labels == label])
+    assert len({tuple(drawn.get_facecolor()[0]) for drawn in ax.collections}) == num_classes
+
+
+def test_accuracies_are_labelled_bars():
+    series = {"blog": {"scratch": 0.6, "frozen": 0.4}, "here": {"scratch": 0.8, "frozen": 0.55}}
+    ax = plot_accuracies(series)
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([60, 40, 80, 55])
+    assert [text.get_text() for text in ax.texts] == ["60.0", "40.0", "80.0", "55.0"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["scratch", "frozen"]
+
+
+def test_confusion_shows_counts_and_names():
+    ax = plot_confusion([[5, 1], [2, 1234]], ["Bag", "Coat"])
+    assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "1234"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Bag", "Coat"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+
+
+def test_budgets_are_drawn_with_intervals_and_best_arm_first():
+    summary = pd.DataFrame(
+        {
+            "arm": ["low", "high", "low", "high"],
+            "num_labels": [100, 100, 10, 10],
+            "mean": [60.0, 80.0, 50.0, 45.0],
+            "ci95": [1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    ax = plot_budgets(summary, published={"elsewhere": {100: 70.0}})
+    assert ax.get_legend_handles_labels()[1] == ["elsewhere", "high", "low"]
+    high, low = ax.containers
+    np.testing.assert_array_equal(high[0].get_xydata(), [[10, 45], [100, 80]])
+    np.testing.assert_array_equal(low[0].get_xydata(), [[10, 50], [100, 60]])
+    (segments,) = high[2]
+    tops = [segment[1, 1] for segment in segments.get_segments()]
+    np.testing.assert_array_equal(tops, [49, 82])
+    assert ax.get_xscale() == "log"
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "100"]
+
+
+def test_arms_without_the_pretext_task_are_dashed():
+    summary = {"arm": ["with", "without"], "pretext": [True, False], "num_labels": 10}
+    ax = plot_budgets(pd.DataFrame(summary | {"mean": [80.0, 60.0], "ci95": 1.0}))
+    assert [container[0].get_linestyle() for container in ax.containers] == ["-", "--"]
+    assert "dashed" in ax.get_legend().get_title().get_text()
