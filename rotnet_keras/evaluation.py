@@ -187,10 +187,10 @@ def ci95(values: Numbers) -> float:
         values: a number for each run, such as its accuracy.
 
     Returns:
-        float, in the unit of `values`; NaN for a single value.
+        float, in the unit of `values`; NaN for fewer than two values.
 
     Raises:
-        InputError: `values` is not a list of one real number or more.
+        InputError: `values` is not a list of real numbers.
 
     Example:
         >>> f"{ci95([0.5, 0.75, 1.0]):.3f}"

@@ -98,6 +98,12 @@ def test_calls_from_within_the_package_are_not_looked_at(monkeypatch):
     assert shorten(0, 1, how="in") == (0, 1, "in", 0, {})
 
 
+def test_calls_from_the_command_line_are_looked_at(monkeypatch):
+    monkeypatch.setitem(globals(), "__name__", "rotnet_keras.cli.jobs")
+    with pytest.raises(InputError, match="first must be"):
+        shorten(0, 1)
+
+
 def test_signature_and_docstring_stay():
     assert [*inspect.signature(rotnet_keras.accuracy).parameters] == ["model", "images", "labels"]
     assert rotnet_keras.accuracy.__name__ == "accuracy"

@@ -428,7 +428,7 @@ def test_half_an_interval_by_hand():
     # Of 1, 2, 3 the standard error is 1 / sqrt(3); Student's t of two degrees of freedom 4.3027.
     assert ci95([1, 2, 3]) == pytest.approx(4.302653 / math.sqrt(3))
     assert math.isnan(ci95([1]))
-    assert math.isnan(ci95(pd.Series([0.5])))
-    for wrong in ("0.5", 0.5, None, [[1, 2], [3, 4]], ["a", "b"], []):
+    assert math.isnan(ci95(pd.Series([], dtype=float)))
+    for wrong in ("0.5", 0.5, None, [[1, 2], [3, 4]], ["a", "b"]):
         with pytest.raises(InputError, match=r"^ci95: values must be "):
             ci95(wrong)

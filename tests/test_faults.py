@@ -33,6 +33,7 @@ import keras, numpy as np
 from rotnet_keras import Examples, Splits, fine_tune, gentle_augmentation, two_conv_extractor
 from rotnet_keras.cli.main import main
 from rotnet_keras._base.files import replace_text, save_model
+from rotnet_keras.study import run as study_run
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 12, 12, 1), "uint8")

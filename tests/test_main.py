@@ -471,7 +471,7 @@ def test_a_trace_is_shown_to_those_who_ask(capsys, monkeypatch, tmp_path):
         trace = capsys.readouterr().err
         assert trace.startswith("Traceback (most recent call last):\n")
         assert trace.endswith(f"\n{said}")
-        assert "in checked_seed\n" in trace
+        assert "in check_seed\n" in trace
     assert main(["predict", "here", "--model", "none", "--traceback"]) == 2
     assert "Traceback" in capsys.readouterr().err
 

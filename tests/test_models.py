@@ -454,6 +454,18 @@ def test_names_of_version_0_1_are_the_same_functions():
     assert reinitialise is with_random_weights
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_images_too_small_for_a_network_by_name(name):
+    """The smallest are those of the function of that name, also where a job calls it."""
+    smallest = {"two_conv": 10, "nin": 4, "conv_blocks": 8}[
+        name.removesuffix("_wide").rstrip("345")
+    ]
+    NETWORKS[name]((smallest, smallest, 1), 0)
+    for build in (NETWORKS[name], partial(make_extractor, name)):
+        with pytest.raises(ValueError, match=f"image_shape must be .* at least {smallest}, got"):
+            build((smallest, smallest - 1, 1), seed=0)
+
+
 def test_the_papers_width_can_be_had():
     assert nin_extractor((32, 32, 3), width=192).output_shape == (None, 192)
 

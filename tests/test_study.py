@@ -488,12 +488,15 @@ def test_the_whole_command_prints_its_table(fits, pretrained, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--arms", "praying"], "arms must be one of ('knowing, well', 'guessing'), got 'praying'"),
-        (["--network", "resnet"], "network must be one of ('conv_blocks'"),
-        (["--budgets", "1"], "num_labels must be at least 2, one for each class, got 1"),
-        (["--budgets", "500"], "num_labels + num_validation must be at most 38"),
-        (["--rotations", "90"], "rotations must be two or more different ones"),
-        (["--budgets", "6", "500"], "budgets must be at most 28, so that some images stay"),
+        (
+            ["--arms", "praying"],
+            "--arms must be one of ('knowing, well', 'guessing'), got 'praying'",
+        ),
+        (["--network", "resnet"], "--network must be one of ('conv_blocks'"),
+        (["--budgets", "1"], "--budgets must be at least 2, one for each class, got 1"),
+        (["--budgets", "500"], "--budgets + --num-validation must be at most 38"),
+        (["--rotations", "90"], "--rotations must be two or more different ones"),
+        (["--budgets", "6", "500"], "--budgets must be at most 28, so that some images stay"),
         (["--baseline", "praying"], "--baseline must be one of ('without pretext', 'guessing')"),
     ],
 )

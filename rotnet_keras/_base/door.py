@@ -46,7 +46,7 @@ def public(*relations: Callable[..., Any]) -> Callable[[F], F]:
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+            if _is_inside(sys._getframe(1).f_globals.get("__name__", "")):
                 return function(*args, **kwargs)
             try:
                 bound = signature.bind(*args, **kwargs)
@@ -63,6 +63,12 @@ def public(*relations: Callable[..., Any]) -> Callable[[F], F]:
         return typing.cast(F, checked)
 
     return decorate
+
+
+def _is_inside(module: str) -> bool:
+    """Whether a module hands on clean values; the command line hands on what was typed."""
+    package, _, rest = module.partition(".")
+    return package == PACKAGE and rest.partition(".")[0] != "cli"
 
 
 def _check(arguments, checks, relations):

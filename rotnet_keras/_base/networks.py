@@ -14,7 +14,7 @@ def check_classifier(model, name="model", *, least=1):
     """Raise unless a model puts out `(B, num_classes)`, where it says what."""
     check_model(model, name)
     shape = getattr(model, "output_shape", (None, least))  # a subclass of Model does not say
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < least:
+    if not isinstance(shape, tuple) or len(shape) != 2 or (shape[1] or 0) < least:
         raise InputError(
             f"{name} must have one output (B, num_classes), num_classes at least {least}, "
             f"got {got(model)} with output {shape}"

@@ -29,21 +29,13 @@ def check_count(name, value, *, least=1):
     return value
 
 
-def check_counts(**values):
-    """`check_count` of several arguments by name."""
-    for name, value in values.items():
-        check_count(name, value)
-
-
-def check_counts_or_none(**values):
-    """`check_counts` of arguments that may be None."""
-    check_counts(**{name: value for name, value in values.items() if value is not None})
-
-
-def check_seed(seed, name="seed", *, largest=LARGEST_SEED):
-    """Raise unless `seed` is a whole number that every random generator in use takes."""
-    if not is_whole(seed) or not 0 <= seed <= largest:
-        raise InputError(f"{name} must be a whole number from 0 to {largest:,}, got {got(seed)}")
+def check_seed(name, value):
+    """Return a whole number that every random generator in use takes, or raise."""
+    if not is_whole(value) or not 0 <= value <= LARGEST_SEED:
+        raise InputError(
+            f"{name} must be a whole number from 0 to {LARGEST_SEED:,}, got {got(value)}"
+        )
+    return int(value)  # Keras takes none of NumPy's
 
 
 def another_seed(seed, number):
@@ -57,12 +49,6 @@ def check_number(name, value, lies, inside):
     if not number or isinstance(value, bool) or not (abs(value) < np.inf and inside(value)):
         raise InputError(f"{name} must lie {lies}, got {got(value)}")
     return value
-
-
-def check_positive(**values):
-    """`check_number` of several arguments that must lie above 0."""
-    for name, value in values.items():
-        check_number(name, value, "above 0", lambda x: x > 0)
 
 
 def check_choice(name, value, known):
@@ -84,13 +70,6 @@ def check_path(name, value):
     if not isinstance(value, (str, os.PathLike)) or not str(value):
         raise InputError(f"{name} must be a path, got {got(value)}")
     return value
-
-
-def check_paths(**values):
-    """`check_path` of several arguments that may be None."""
-    for name, value in values.items():
-        if value is not None:
-            check_path(name, value)
 
 
 def check_source(name, value):
@@ -148,15 +127,9 @@ def got(value):
     return reprlib.repr(value)
 
 
-def checked_seed(name, value):
-    """Return a whole number that every random generator in use takes, or raise."""
-    check_seed(value, name)
-    return int(value)  # Keras takes none of NumPy's
-
-
 # What a signature says beside an argument; `door.public` calls the check.
 Count = Annotated[int, check_count]
-Seed = Annotated[int, checked_seed]
+Seed = Annotated[int, check_seed]
 Positive = Annotated[float, partial(check_number, lies="above 0", inside=lambda x: x > 0)]
 Fraction = Annotated[float, partial(check_number, lies="in 0..1", inside=lambda x: 0 <= x <= 1)]
 FilePath = Annotated[str | os.PathLike[str], check_path]
@@ -188,7 +161,7 @@ def installed_versions(packages):
 
 def check_seeds(name, values):
     """Return a list of seeds, at least one, or raise."""
-    return [checked_seed(name, seed) for seed in check_list(name, values, "seed")]
+    return [check_seed(name, seed) for seed in check_list(name, values, "seed")]
 
 
 def check_counts_listed(name, values):

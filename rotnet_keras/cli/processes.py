@@ -89,8 +89,9 @@ def watch(arguments, options):
     understand, where another one is lost, and that can only be said from outside.
     """
     command = [sys.executable, "-m", "rotnet_keras", *arguments]
-    child = subprocess.Popen(command, env=os.environ | {WATCHED: "1"}, stdin=subprocess.PIPE)
-    status = child.wait()
+    watched = os.environ | {WATCHED: "1"}
+    with subprocess.Popen(command, env=watched, stdin=subprocess.PIPE) as child:
+        status = child.wait()
     if status in (LOST, -signal.SIGABRT):
         print(
             "rotnet_keras: another process of this run stopped or cannot be reached, as far as JAX "
