@@ -120,8 +120,8 @@ class Jobs:
 def jobs(tmp_path_factory):
     jobs = Jobs(tmp_path_factory.mktemp("log") / "log.txt")
     yield jobs
-    jobs.process.stdin.close()
-    jobs.process.wait()
+    with jobs.process:  # closes its pipes, and waits
+        pass
 
 
 @pytest.fixture(scope="module")

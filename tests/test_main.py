@@ -14,14 +14,10 @@ from rotnet_keras import (
     DatasetError,
     InputError,
     attach_head,
-    run_experiment,
     save_classifier,
     two_conv_extractor,
 )
-from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import FileError
-from rotnet_keras._base.values import Count
-from rotnet_keras.cli import jobs
 from rotnet_keras.cli.main import main
 from rotnet_keras.cli.options import read_options
 from rotnet_keras.cli.typed import in_options
@@ -491,29 +487,6 @@ def test_warnings_are_one_line_and_only_while_a_job_runs(monkeypatch, capsys):
     with pytest.raises(ValueError, match="invalid literal"):
         main([])
     assert warnings.formatwarning is before
-
-
-def test_a_job_calls_through_the_door():
-    """Checks and relations of a public function, on what was typed and on what was not."""
-
-    def longer(first, second):  # a relation
-        if first <= second:
-            raise InputError(f"first must be more than {second}, got {first}")
-        return {"second": second + 0.5}
-
-    @public(longer)
-    def shorten(first: Count, second: Count = 2, *, third: str = "as usual") -> tuple:
-        return first, second, third
-
-    assert jobs.call(shorten, first=3, third="x") == (3, 2.5, "x")
-    for given, said in (
-        ({"first": 0}, "first must be a whole"),
-        ({"first": 1}, "first must be more"),
-    ):
-        with pytest.raises(InputError, match=said):
-            jobs.call(shorten, **given)
-    with pytest.raises(InputError, match="num_labels must be"):
-        jobs.call(run_experiment, num_labels=0)
 
 
 def test_interrupt(monkeypatch, capsys):

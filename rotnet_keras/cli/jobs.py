@@ -1,8 +1,7 @@
-"""The jobs: from options to calls of the library."""
+"""The jobs: from options to calls of the library, whose door checks what was typed."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import pathlib
 
@@ -10,25 +9,6 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras.cli.options import ANGLES
 
 READING = ("image_size", "fit", "broken")
-
-
-def call(function, **arguments):
-    """Call a public function with what was typed, which its door checks.
-
-    The door lets calls from within the package through, of which this is one.
-    """
-    from rotnet_keras._base.door import constraints
-
-    parameters = inspect.signature(function).parameters.values()
-    usual = {p.name: p.default for p in parameters if p.default is not p.empty}
-    values = usual | arguments
-    for name, check in constraints(function).items():
-        values[name] = check(name, values[name])
-    replaced = {}
-    for relation in getattr(function, "relations", ()):
-        names = inspect.signature(relation).parameters
-        replaced |= relation(**{name: (values | replaced)[name] for name in names}) or {}
-    return function(**{name: values[name] for name in arguments} | replaced)
 
 
 def typed(options, *names):
@@ -39,7 +19,7 @@ def typed(options, *names):
 def experiment(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
-    print(call(prepare_runtime, seed=options.seed))
+    print(prepare_runtime(seed=options.seed))
     from rotnet_keras.jobs.results import summarise
 
     runs = _run_seeds(options)
@@ -63,8 +43,8 @@ def predict(options):
     from rotnet_keras.prediction import load_classifier, predict_pictures
 
     make_folder(pathlib.Path(options.output).parent)  # said before the work, not after it
-    model, facts = call(load_classifier, path=options.model)
-    table = call(predict_pictures, model=model, **typed(options, "folder", "broken"), **facts)
+    model, facts = load_classifier(options.model)
+    table = predict_pictures(model, **typed(options, "folder", "broken"), **facts)
     with replace_with(options.output) as beside:
         table.to_csv(beside, index=False, float_format="%.6f", errors="surrogateescape")
     print(f"{len(table):,} pictures, written to {options.output}")
@@ -73,13 +53,12 @@ def predict(options):
 def pretrain(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
-    runtime = call(prepare_runtime, **typed(options, "devices", "hosts", "host", "seed"))
+    runtime = prepare_runtime(**typed(options, "devices", "hosts", "host", "seed"))
     print(runtime, flush=True)
     from rotnet_keras.jobs.pretraining import run_pretraining
 
     training = ("network", "epochs", "batch_size", "all_rotations", "precision", "seed")
-    results = call(
-        run_pretraining,
+    results = run_pretraining(
         images=_folder_or_name(options.images),
         verbose=2,
         **typed(options, "dataset", *READING, *training, "output", "data_dir", "tensorboard"),
@@ -99,14 +78,13 @@ def _folder_or_name(source):
 def study(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
-    print(call(prepare_runtime, seed=options.seed))
+    print(prepare_runtime(seed=options.seed))
     from rotnet_keras.study.run import run_study
     from rotnet_keras.study.table import summarise_study
 
     _check_study(options)  # said before the work, not after it
     learning = ("dataset", "network", "pretrain_epochs", "num_validation", "precision")
-    table = call(
-        run_study,
+    table = run_study(
         **typed(options, "arms") if options.arms else {},
         seeds=_seeds(options),
         rotations=[angle // 90 for angle in options.rotations],
@@ -114,7 +92,7 @@ def study(options):
     )
     print("\nAccuracy on test images in percent; gain is paired by seed:\n")
     columns = ["num_labels", "arm", "mean", "ci95", "runs", "baseline", "gain", "gain_ci95"]
-    summary = call(summarise_study, table=table, baseline=options.baseline)
+    summary = summarise_study(table, baseline=options.baseline)
     print(summary[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     output = pathlib.Path(options.output)
     _draw_study(summary, options.dataset, output / "accuracy.png")
@@ -169,8 +147,7 @@ def _run_seeds(options):
     )
     settings |= typed(options, "data_dir", "manual_dir", "quick", "explorer")
     for seed in _seeds(options):
-        run = call(
-            run_experiment,
+        run = run_experiment(
             **_data(options),
             seed=seed,
             output=output / f"seed_{seed}" if several else output,
