@@ -165,6 +165,7 @@ def start():
     yield start
     for process in started:
         kill(process)
+        process.stdout.close()
 
 
 def kill(process):
@@ -172,7 +173,6 @@ def kill(process):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    process.stdout.close()
 
 
 def finish(processes, seconds=240):
