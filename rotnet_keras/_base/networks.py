@@ -22,7 +22,7 @@ def check_classifier(model, name="model", *, least=1):
 
 
 def check_model(model, name="model"):
-    """Raise unless `model` is a Keras model, or says of itself what it puts out, as one does."""
+    """Raise unless `model` is a Keras model, or can be called and has an `output_shape`."""
     import keras  # not before somebody has a model: `prepare_runtime` comes before Keras
 
     shape = getattr(model, "output_shape", None)
