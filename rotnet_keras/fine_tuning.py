@@ -27,7 +27,15 @@ from rotnet_keras._base.networks import (
     model_takes_images,
 )
 from rotnet_keras._base.values import BatchFunction, Count, Seed
-from rotnet_keras.heads import Extractor, attach_head, freeze, unfreeze, with_random_weights
+from rotnet_keras.heads import (
+    Extractor,
+    Precision,
+    attach_head,
+    cast_model,
+    freeze,
+    unfreeze,
+    with_random_weights,
+)
 from rotnet_keras.running.batches import endless_batches
 from rotnet_keras.running.checkpoint import Checkpoint, CheckpointPath
 from rotnet_keras.running.devices import whole_batches
@@ -83,6 +91,7 @@ def train_head(
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
+    precision: Precision = "float32",
     seed: Seed = 0,
     callbacks: Callbacks = (),
     verbose: str | int = "auto",
@@ -101,6 +110,8 @@ def train_head(
         patience: epochs without a better validation accuracy after which to stop.
         augment: function from a batch of images to the same shape.
         checkpoint: path of a file to go on from, ending in `.weights.h5`.
+        precision: how layers compute while they learn, as in `cast_model`; the classifier returned
+            computes in float32.
         seed: of the head's first weights and the order of the images.
         callbacks: Keras callbacks.
         verbose: Keras's progress bar.
@@ -119,12 +130,14 @@ def train_head(
         >>> len(model.trainable_weights)
         2
     """
+    extractor = _computing_in(precision, extractor)
     model = freeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
-    return fit_classifier(
+    model, history = fit_classifier(
         model, images, labels, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
         validation=validation, patience=patience, augment=augment, checkpoint=checkpoint,
         seed=seed, callbacks=callbacks, verbose=verbose,
     )  # fmt: skip
+    return (model if precision == "float32" else cast_model(model, "float32")), history
 
 
 @public(*ALL_FIT)
@@ -141,35 +154,14 @@ def fine_tune(
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
+    precision: Precision = "float32",
     seed: Seed = 0,
     callbacks: Callbacks = (),
     verbose: str | int = "auto",
 ) -> Trained:
     """Train a new head and, from their pretrained start, all layers below it.
 
-    Args:
-        extractor: functional `keras.Model` from images to features `(B, D)`; it stays as it is, a
-            copy of it is trained.
-        images: `(N, H, W, C)` array of pixels 0..255.
-        labels: `(N,)` whole numbers from 0.
-        num_classes: outputs of the head; None for one more than the highest label.
-        epochs: passes over the images; this and all that follows is as in `fit_classifier`.
-        batch_size: images in a batch.
-        optimizer: name, dictionary or instance.
-        validation: `(images, labels)`, held out.
-        patience: epochs without a better validation accuracy after which to stop.
-        augment: function from a batch of images to the same shape.
-        checkpoint: path of a file to go on from, ending in `.weights.h5`.
-        seed: of the head's first weights and the order of the images.
-        callbacks: Keras callbacks.
-        verbose: Keras's progress bar.
-
-    Returns:
-        `(classifier, history)`: from images to logits `(B, num_classes)`, and Keras's `History`.
-
-    Raises:
-        InputError: as `fit_classifier`; an extractor that does not give vectors `(B, D)`.
-        FileError: the checkpoint cannot be written.
+    Arguments, result and errors are those of `train_head`.
 
     Example:
         >>> images = np.zeros((20, 12, 12, 1), "uint8")
@@ -178,12 +170,14 @@ def fine_tune(
         >>> len(model.trainable_weights)
         8
     """
+    extractor = _computing_in(precision, extractor)
     model = unfreeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
-    return fit_classifier(
+    model, history = fit_classifier(
         model, images, labels, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
         validation=validation, patience=patience, augment=augment, checkpoint=checkpoint,
         seed=seed, callbacks=callbacks, verbose=verbose,
     )  # fmt: skip
+    return (model if precision == "float32" else cast_model(model, "float32")), history
 
 
 @public(*ALL_FIT)
@@ -200,35 +194,15 @@ def train_from_scratch(
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
+    precision: Precision = "float32",
     seed: Seed = 0,
     callbacks: Callbacks = (),
     verbose: str | int = "auto",
 ) -> Trained:
     """Train the extractor's architecture and a head from fresh weights: the baseline.
 
-    Args:
-        extractor: functional `keras.Model` from images to features `(B, D)`, of which only the
-            architecture is used.
-        images: `(N, H, W, C)` array of pixels 0..255.
-        labels: `(N,)` whole numbers from 0.
-        num_classes: outputs of the head; None for one more than the highest label.
-        epochs: passes over the images; this and all that follows is as in `fit_classifier`.
-        batch_size: images in a batch.
-        optimizer: name, dictionary or instance.
-        validation: `(images, labels)`, held out.
-        patience: epochs without a better validation accuracy after which to stop.
-        augment: function from a batch of images to the same shape.
-        checkpoint: path of a file to go on from, ending in `.weights.h5`.
-        seed: of all first weights and of the order of the images.
-        callbacks: Keras callbacks.
-        verbose: Keras's progress bar.
-
-    Returns:
-        `(classifier, history)`: from images to logits `(B, num_classes)`, and Keras's `History`.
-
-    Raises:
-        InputError: as `fit_classifier`; an extractor that does not give vectors `(B, D)`.
-        FileError: the checkpoint cannot be written.
+    Arguments, result and errors are those of `train_head`; of the extractor only the architecture
+    is used, its weights are drawn anew from `seed`.
 
     Example:
         >>> images = np.zeros((20, 12, 12, 1), "uint8")
@@ -242,7 +216,7 @@ def train_from_scratch(
     return fine_tune(
         fresh, images, labels, num_classes=num_classes, epochs=epochs, batch_size=batch_size,
         optimizer=optimizer, validation=validation, patience=patience, augment=augment,
-        checkpoint=checkpoint, seed=seed, callbacks=callbacks, verbose=verbose,
+        checkpoint=checkpoint, precision=precision, seed=seed, callbacks=callbacks, verbose=verbose,
     )  # fmt: skip
 
 
@@ -348,3 +322,8 @@ def _stop_at_best(patience):
     return keras.callbacks.EarlyStopping(
         monitor="val_accuracy", mode="max", patience=patience, restore_best_weights=True
     )
+
+
+def _computing_in(precision, extractor):
+    """The extractor itself, which may compute in another one already, or a copy that does."""
+    return extractor if precision == "float32" else cast_model(extractor, precision)

@@ -1097,8 +1097,11 @@ FUNCTIONS["save_report"] = {
 }
 for name in ("load_splits", "stream_images"):
     FUNCTIONS[name] |= READING | {"channels": of(CHANNELS, None)}
-for name in ("fit_classifier", "train_head", "fine_tune", "train_from_scratch"):
+ARMS = ("train_head", "fine_tune", "train_from_scratch")
+for name in ("fit_classifier", *ARMS):
     FUNCTIONS[name] |= {"checkpoint": FUNCTIONS["pretrain"]["checkpoint"]}
+for name in ARMS:
+    FUNCTIONS[name] |= {"precision": of(NEEDED_NAME, "float32")}
 FUNCTIONS["run_pretraining"] |= READING
 FUNCTIONS["run_experiment"] |= READING | {
     "image_size": of(COUNT, None),

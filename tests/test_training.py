@@ -106,6 +106,7 @@ def test_the_same_arguments_for_every_arm():
     loop = inspect.signature(fit_classifier).parameters
     for arm in ARMS:
         own = dict(inspect.signature(arm).parameters)
+        own.pop("precision")  # a loop trains the model that it is given, as it computes
         assert own.pop("num_classes").default is None
         assert own.pop("extractor").kind is loop["model"].kind
         assert own == {name: loop[name] for name in own}
@@ -358,3 +359,17 @@ def test_optimising_follows_half_a_cosine_and_ends_in_the_running_average():
 def test_no_updates(images, extractor, updates):
     with pytest.raises(ValueError, match=f"updates must be .* at least 1, got {updates}"):
         train_jointly(extractor, images, LABELS, unlabelled=images, updates=updates)
+
+
+@pytest.mark.parametrize("arm", [train_head, fine_tune, train_from_scratch])
+def test_arms_learn_in_another_precision_and_answer_in_float32(arm, extractor, images):
+    labels, settings = np.arange(8) % 2, {"epochs": 2, "seed": 1, "verbose": 0}
+    exact, _ = arm(extractor, images, labels, **settings)
+    mixed, history = arm(extractor, images, labels, precision="mixed_bfloat16", **settings)
+    assert {layer.compute_dtype for layer in mixed.layers} == {"float32"}
+    assert [w.path for w in mixed.trainable_weights] == [w.path for w in exact.trainable_weights]
+    pairs = list(zip(exact.get_weights(), mixed.get_weights(), strict=True))
+    assert any((one != other).any() for one, other in pairs)
+    for one, other in pairs:
+        np.testing.assert_allclose(one, other, atol=0.05)
+    assert len(history.epoch) == 2
