@@ -11,7 +11,8 @@ own, and None passes where the annotation has it.
 A call that comes from within the package has clean values already, and nothing is looked at again.
 (scikit-learn skips nested validation in the same way; its constraints stand in a dictionary above
 the function, where neither an editor nor the signature shows them. `pydantic.validate_call` reads
-annotations, but has no relations, reports a page for one wrong argument, and copies lists.)
+annotations, but has no relations, calls an argument that was given by its place "0", and copies
+lists.)
 """
 
 from __future__ import annotations
