@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-from typing import Annotated, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +15,14 @@ from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import load_model, replace_text, save_model
 from rotnet_keras._base.networks import Classifier, FunctionalClassifier
-from rotnet_keras._base.values import Count, FilePath, Names, check_choice, check_path, got
+from rotnet_keras._base.values import (
+    Count,
+    FilePath,
+    KerasPath,
+    Names,
+    check_choice,
+    got,
+)
 from rotnet_keras.data.folders import list_pictures
 from rotnet_keras.data.pictures import FITS, Broken, Fit, check_pictures, stream_pictures
 from rotnet_keras.evaluation import extract_features
@@ -32,17 +38,10 @@ def _a_name_an_output(class_names, model):
         raise InputError(f"class_names must be {shape[-1]}, one an output, got {len(class_names)}")
 
 
-def _keras_file(name, path):
-    path = pathlib.Path(check_path(name, path))
-    if path.suffix != ".keras":
-        raise InputError(f"{name} must end in .keras, got {str(path)!r}")
-    return path
-
-
 @public(_a_name_an_output)
 def save_classifier(
     model: FunctionalClassifier,
-    path: Annotated[str | os.PathLike[str], _keras_file],
+    path: KerasPath,
     class_names: Names,
     *,
     fit: Fit = "crop",

@@ -131,16 +131,8 @@ def check_outputs(labels, model, name="labels"):
 def check_every_class(images, labels, num_classes=None, *, model=None):
     """Return arrays and the number of classes, or raise unless each class has an image."""
     images, labels = check_examples(images, labels, model=model)
-    if num_classes is None:
-        num_classes = max(int(labels.max()) + 1, 2)
-    check_count("num_classes", num_classes, least=2)
-    present = np.unique(labels).tolist()
-    if len(present) != num_classes or present[0] != 0 or present[-1] != num_classes - 1:
-        raise InputError(
-            f"labels must hold each of num_classes = {num_classes} classes 0 to {num_classes - 1} "
-            "and no others, "
-            f"got {present}"
-        )
+    num_classes = check_count("num_classes", classes_of(labels, num_classes), least=2)
+    every_class_has_an_image(labels, num_classes)
     return images, labels, num_classes
 
 

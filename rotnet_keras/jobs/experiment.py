@@ -16,7 +16,7 @@ from rotnet_keras._base.door import public
 from rotnet_keras._base.files import make_folder, replace_text, save_model
 from rotnet_keras._base.values import Count, FilePath, Seed
 from rotnet_keras.data.load import load_splits
-from rotnet_keras.data.pictures import Broken, Fit
+from rotnet_keras.data.pictures import Broken, Channels, Fit
 from rotnet_keras.data.splits import Splits
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.heads import remove_head, with_random_weights
@@ -32,7 +32,6 @@ from rotnet_keras.jobs.settings import (
     DIVISION,
     NETWORK,
     READING,
-    Channels,
     Data,
     RunSettings,
     check_same_run,

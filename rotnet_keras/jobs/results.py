@@ -65,11 +65,6 @@ class RunResults:
         return {"format": FORMAT} | settings | dataclasses.asdict(self)
 
     @property
-    def has_given_arms(self):
-        """Whether some arms started from weights that somebody else trained."""
-        return any(arm.start == "given" and arm.name in self.arms for arm in ARMS.values())
-
-    @property
     def is_like_the_blogs(self):
         """Whether the blog's figures may stand beside: its data, or the stand-in, and its arms."""
         data = is_blogs_data(self.asked.get("dataset"), self.in_memory, self.dataset)

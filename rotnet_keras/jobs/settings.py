@@ -98,15 +98,7 @@ def check_data(name, value):
     return dataclasses.replace(value, unlabelled=unlabelled, **parts)
 
 
-def check_channels(name, value):
-    """Return 1 or 3, or raise."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value not in (1, 3):
-        raise InputError(f"{name} must be 1, 3 or None, got {value!r}")
-    return int(value)
-
-
 Data = Annotated[str | os.PathLike[str] | Splits, check_data]
-Channels = Annotated[int, check_channels]
 
 
 def only_names_are_read(
