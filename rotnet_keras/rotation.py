@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
+import numpy as np
 import tensorflow as tf
 
-from rotnet_keras._base.arrays import (
-    UprightImages,
-    check_square,
-    image_sides,
-)
+from rotnet_keras._base.arrays import UprightImages, check_square, image_sides
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import (
+    ANGLES,
     BatchFunction,
     Count,
     Seed,
@@ -27,9 +25,9 @@ from rotnet_keras._base.values import (
 )
 from rotnet_keras.running.batches import augment_batch, drawn_indices, stream_batches
 
-NUM_ROTATIONS = 4
-ROTATION_NAMES = ("0°", "90°", "180°", "270°")
-ROTATIONS = (0, 1, 2, 3)
+NUM_ROTATIONS = len(ANGLES)
+ROTATION_NAMES = tuple(f"{angle}°" for angle in ANGLES)
+ROTATIONS = tuple(range(NUM_ROTATIONS))
 
 
 def check_rotations(rotations):
@@ -69,6 +67,11 @@ SquareBatch = Annotated[Any, _square_batch]  # (B, S, S, C), an array or a tenso
 Turns = Annotated[Any, _tensor]  # (B,) whole numbers
 
 
+def turned(images, rotation):
+    """A view of images `(N, S, S, C)` of NumPy, all turned by one rotation; nothing is copied."""
+    return np.rot90(images, rotation, axes=(1, 2))
+
+
 @public()
 def rotate_batch(
     images: SquareBatch, *, rotations: Rotations = ROTATIONS
@@ -100,15 +103,15 @@ def rotate_batch(
     Reference: section 3.1 of the paper, https://arxiv.org/abs/1803.07728
     """
     transposed = tf.transpose(images, [0, 2, 1, 3])
-    turned = [
+    every = [
         images,
         tf.reverse(transposed, [1]),
         tf.reverse(images, [1, 2]),
         tf.reverse(transposed, [2]),
     ]
-    turned = [turned[turns] for turns in rotations]
-    labels = tf.repeat(tf.range(len(turned), dtype=tf.int32), tf.shape(images)[0])
-    return tf.concat(turned, axis=0), labels  # (4B, S, S, C), (4B,)
+    wanted = [every[rotation] for rotation in rotations]
+    labels = tf.repeat(tf.range(len(wanted), dtype=tf.int32), tf.shape(images)[0])
+    return tf.concat(wanted, axis=0), labels  # (4B, S, S, C), (4B,)
 
 
 @public(_one_turn_an_image)

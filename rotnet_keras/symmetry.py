@@ -24,9 +24,9 @@ from rotnet_keras._base.networks import (
     model_takes_images,
     model_tells_rotations,
 )
-from rotnet_keras._base.values import Count, Names
+from rotnet_keras._base.values import ANGLES, Count, Names
 from rotnet_keras.evaluation import extract_features
-from rotnet_keras.rotation import ROTATIONS, Rotations
+from rotnet_keras.rotation import ROTATIONS, Rotations, turned
 
 
 def _probabilities(name, value):
@@ -154,8 +154,8 @@ def predict_rotations(
         >>> predict_rotations(model, np.zeros((5, 28, 28, 1), "uint8"))[0, 0].tolist()
         [0.25, 0.25, 0.25, 0.25]
     """
-    turned = _logits_turned(model, images, rotations, batch_size)
-    return np.stack([special.softmax(logits, axis=1) for logits in turned], axis=1)
+    all_logits = _logits_turned(model, images, rotations, batch_size)
+    return np.stack([special.softmax(logits, axis=1) for logits in all_logits], axis=1)
 
 
 @public(_each_turn_is_told)
@@ -193,7 +193,7 @@ def rotation_mistakes(
     taken = probabilities.argmax(axis=2)
     image, true = np.nonzero(taken != np.arange(len(rotations)))
     taken = taken[image, true]
-    degrees = 90 * np.array(rotations)
+    degrees = np.take(ANGLES, rotations)
     table = {
         "image": image,
         "turned_by": degrees[true],
@@ -242,17 +242,19 @@ def rotation_report(
     rows = counts.sum(axis=2)
     right = counts.trace(axis1=1, axis2=2)
 
-    def swapped(pair):
-        if not {*pair} <= {*rotations}:
+    degrees = [ANGLES[rotation] for rotation in rotations]
+
+    def swapped(*pair):
+        if not {*pair} <= {*degrees}:
             return np.full(len(counts), np.nan)
-        i, j = map(rotations.index, pair)
+        i, j = map(degrees.index, pair)
         return _shares(counts[:, i, j] + counts[:, j, i], rows[:, i] + rows[:, j])
 
     table = {
         "images": rows[:, 0],
         "accuracy": _shares(right, rows.sum(axis=1)),
-        "half_turn_error": swapped((0, 2)),
-        "quarter_turn_error": swapped((1, 3)),
+        "half_turn_error": swapped(0, 180),
+        "quarter_turn_error": swapped(90, 270),
     }
     return pd.DataFrame(table, index=pd.Index([str(name) for name in class_names], name="class"))
 
@@ -262,9 +264,9 @@ rotation_errors = rotation_report  # its name in version 0.1
 
 def _logits_turned(model, images, rotations, batch_size):
     """The logits `(N, R)` of all images in the first rotation, then in the next one, and so on."""
-    for turns in rotations:
-        turned = np.rot90(images, turns, axes=(1, 2))  # a view: nothing is copied
-        yield extract_features(model, turned, batch_size=batch_size).astype("float32")
+    for rotation in rotations:
+        logits = extract_features(model, turned(images, rotation), batch_size=batch_size)
+        yield logits.astype("float32")
 
 
 def _shares(parts, wholes):
