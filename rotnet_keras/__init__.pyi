@@ -85,6 +85,9 @@ from .prediction import (
 )
 
 # Wing data: images
+from .data.archives import (
+    unpack_zip as unpack_zip,
+)
 from .data.augmentation import (
     gentle_augmentation as gentle_augmentation,
     strong_augmentation as strong_augmentation,
@@ -92,7 +95,6 @@ from .data.augmentation import (
 from .data.folders import (
     list_classes as list_classes,
     list_pictures as list_pictures,
-    unpack_zip as unpack_zip,
 )
 from .data.garments import (
     draw_garments as draw_garments,

@@ -115,7 +115,7 @@ def _on_grid(maps, grid):
         return maps
     height, width = maps.shape[1:3]
     cell = (-(-height // grid), -(-width // grid))
-    maps = keras.layers.AveragePooling2D(cell, padding="same")(maps)
+    maps = keras.layers.AveragePooling2D(cell, padding="same", data_format="channels_last")(maps)
     return keras.layers.Flatten()(maps)
 
 

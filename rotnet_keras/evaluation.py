@@ -83,7 +83,8 @@ def predict_classes(model: Classifier, images: Images, *, batch_size: Count = 10
     """Return the most likely class of each image, int64 `(N,)`; arguments as `extract_features`.
 
     Raises:
-        InputError: as `extract_features`, or a `model` whose output is not `(B, num_classes)`.
+        InputError: as `extract_features`, or a `model` whose output is not `(B, num_classes)`, or
+            not finite, as after a training that diverged.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 10)
@@ -93,6 +94,17 @@ def predict_classes(model: Classifier, images: Images, *, batch_size: Count = 10
     logits = extract_features(model, images, batch_size=batch_size)
     if logits.ndim != 2:  # of a subclass of Model, which does not say before
         raise InputError(f"model must give logits (B, num_classes), got {got(logits)}")
+    return most_likely(logits)
+
+
+def most_likely(logits):
+    """The place of the largest logit of each row `(N, K)`, or raise where there is no telling."""
+    if not np.isfinite(logits).all():
+        wrong = np.count_nonzero(~np.isfinite(logits).all(axis=1))
+        raise InputError(
+            f"model must give finite logits, got NaN or infinity for {wrong} of {len(logits)} "
+            "images: its training has diverged, or it computes in too low a precision"
+        )
     return logits.argmax(axis=1)
 
 
@@ -136,7 +148,7 @@ def rotation_accuracy(
 
     Raises:
         InputError: images that are not square or not what the model takes, a model without an
-            output for each rotation, or a setting out of its range.
+            output for each rotation or with one that is not finite, or a setting out of its range.
 
     Example:
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
@@ -144,7 +156,7 @@ def rotation_accuracy(
         0.25
     """
     dataset = rotation_dataset(images, batch_size=batch_size, rotations=rotations, shuffle=False)
-    right = [_outputs(model, x).argmax(axis=1) == y for x, y in dataset.as_numpy_iterator()]
+    right = [most_likely(_outputs(model, x)) == y for x, y in dataset.as_numpy_iterator()]
     return float(np.concatenate(right).mean())
 
 
@@ -177,6 +189,31 @@ def confusion_matrix(model: Classifier, images: Images, labels: Labels) -> np.nd
 
 
 confusion = confusion_matrix  # its name in version 0.1
+
+
+@public(one_label_an_image, model_takes_images, model_has_labels)
+def balanced_accuracy(model: Classifier, images: Images, labels: Labels) -> float:
+    """Measure the accuracy on each class, and take the mean: a common class counts like a rare one.
+
+    Args:
+        model: `keras.Model` from images to logits `(B, num_classes)`.
+        images: `(N, H, W, C)` array of pixels 0..255.
+        labels: `(N,)` whole numbers below `num_classes`; classes without an image do not count.
+
+    Returns:
+        float, 0 to 1; a model that calls everything by the most common of two classes gets 0.5.
+
+    Raises:
+        InputError: as `accuracy`.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 1)
+        >>> balanced_accuracy(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int))
+        1.0
+    """
+    there = np.unique(labels)
+    predicted = predict_classes(model, images)
+    return float(metrics.recall_score(labels, predicted, labels=there, average="macro"))
 
 
 @public()

@@ -6,8 +6,10 @@ Each works on tf.data and Keras's own `fit`, and repeats by its seed as `pretrai
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._base.arrays import (
@@ -18,6 +20,7 @@ from rotnet_keras._base.arrays import (
     count_classes,
     one_label_an_image,
 )
+from rotnet_keras._base.digests import digest
 from rotnet_keras._base.door import public
 from rotnet_keras._base.networks import (
     Callbacks,
@@ -26,7 +29,7 @@ from rotnet_keras._base.networks import (
     model_has_labels,
     model_takes_images,
 )
-from rotnet_keras._base.values import BatchFunction, Count, Seed
+from rotnet_keras._base.values import BatchFunction, Count, Seed, warn_caller
 from rotnet_keras.heads import (
     Extractor,
     Precision,
@@ -42,7 +45,7 @@ from rotnet_keras.running.devices import whole_batches
 from rotnet_keras.running.fitting import (
     Optimizer,
     Validation,
-    checksum,
+    balanced_weights,
     compile_classifier,
     describe_images,
     describe_start,
@@ -57,6 +60,17 @@ def _classes(labels, num_classes):
     return count_classes(labels) if num_classes is None else num_classes
 
 
+def _all_classes_met(labels, num_classes):
+    """A relation: a word where labels leave classes out, as those that count from 1 do."""
+    there = np.unique(labels)
+    if num_classes is None and len(there) <= there[-1]:
+        warn_caller(
+            f"labels hold {len(there)} classes, {there[0]} to {there[-1]}, and count from 0: the "
+            f"classifier gets {there[-1] + 1} outputs, of which some are never right; give "
+            "np.unique(labels, return_inverse=True)[1], or num_classes to say that it is meant"
+        )
+
+
 def _extractor_takes_validation(extractor, validation, labels, num_classes):
     if validation is not None:
         check_fits(validation[0].shape[1:], extractor, "validation images")
@@ -67,11 +81,13 @@ def _classes_for_labels(labels, num_classes):
     check_below(labels, _classes(labels, num_classes))
 
 
+ClassWeight = Literal["balanced"]
 Trained = tuple[keras.Model, keras.callbacks.History]
 ALL_FIT = (  # what must hold between the arguments of an arm
     one_label_an_image,
     extractor_takes_images,
     _classes_for_labels,
+    _all_classes_met,
     _extractor_takes_validation,
     patience_needs_validation,
 )
@@ -91,6 +107,7 @@ def train_head(
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
+    class_weight: ClassWeight | None = None,
     precision: Precision = "float32",
     seed: Seed = 0,
     callbacks: Callbacks = (),
@@ -110,6 +127,7 @@ def train_head(
         patience: epochs without a better validation accuracy after which to stop.
         augment: function from a batch of images to the same shape.
         checkpoint: path of a file to go on from, ending in `.weights.h5`.
+        class_weight: "balanced" for classes of uneven size.
         precision: how layers compute while they learn, as in `cast_model`; the classifier returned
             computes in float32.
         seed: of the head's first weights and the order of the images.
@@ -135,7 +153,7 @@ def train_head(
     model, history = fit_classifier(
         model, images, labels, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
         validation=validation, patience=patience, augment=augment, checkpoint=checkpoint,
-        seed=seed, callbacks=callbacks, verbose=verbose,
+        class_weight=class_weight, seed=seed, callbacks=callbacks, verbose=verbose,
     )  # fmt: skip
     return (model if precision == "float32" else cast_model(model, "float32")), history
 
@@ -154,6 +172,7 @@ def fine_tune(
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
+    class_weight: ClassWeight | None = None,
     precision: Precision = "float32",
     seed: Seed = 0,
     callbacks: Callbacks = (),
@@ -175,7 +194,7 @@ def fine_tune(
     model, history = fit_classifier(
         model, images, labels, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
         validation=validation, patience=patience, augment=augment, checkpoint=checkpoint,
-        seed=seed, callbacks=callbacks, verbose=verbose,
+        class_weight=class_weight, seed=seed, callbacks=callbacks, verbose=verbose,
     )  # fmt: skip
     return (model if precision == "float32" else cast_model(model, "float32")), history
 
@@ -194,6 +213,7 @@ def train_from_scratch(
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
+    class_weight: ClassWeight | None = None,
     precision: Precision = "float32",
     seed: Seed = 0,
     callbacks: Callbacks = (),
@@ -216,7 +236,8 @@ def train_from_scratch(
     return fine_tune(
         fresh, images, labels, num_classes=num_classes, epochs=epochs, batch_size=batch_size,
         optimizer=optimizer, validation=validation, patience=patience, augment=augment,
-        checkpoint=checkpoint, precision=precision, seed=seed, callbacks=callbacks, verbose=verbose,
+        checkpoint=checkpoint, class_weight=class_weight, precision=precision, seed=seed,
+        callbacks=callbacks, verbose=verbose,
     )  # fmt: skip
 
 
@@ -239,6 +260,7 @@ def fit_classifier(
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
+    class_weight: ClassWeight | None = None,
     seed: Seed = 0,
     callbacks: Callbacks = (),
     verbose: str | int = "auto",
@@ -260,6 +282,8 @@ def fit_classifier(
             exists, the run goes on from it and ends as if it had never been stopped. (With an
             `augment` that is not one of this package's, what it draws after the break differs.) Of
             `callbacks`, `EarlyStopping` and `ReduceLROnPlateau` go on, too; others begin anew.
+        class_weight: "balanced" gives each class the same share in the loss, however many images
+            it has; without, a class far more common than the others can take them all over.
         seed: of the order of the images.
         callbacks: Keras callbacks for `fit`.
         verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
@@ -269,8 +293,9 @@ def fit_classifier(
 
     Raises:
         InputError: images, labels and model that do not fit together, labels that the model has
-            no output for, a setting out of its range, `patience` without `validation`, or a
-            `checkpoint` that is of another run or cannot be read.
+            no output for, a setting out of its range, `patience` without `validation`, a
+            `checkpoint` that is of another run or cannot be read, or a training that diverged:
+            the first loss that is not finite ends it.
         FileError: the checkpoint cannot be written.
 
     Example:
@@ -290,11 +315,15 @@ def fit_classifier(
     compile_classifier(model, fresh_optimizer(optimizer))
     saved = None
     if checkpoint is not None:
-        settings = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "patience": patience}
+        settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+        settings |= {"patience": patience}
+        settings |= {"class_weight": class_weight} if class_weight else {}
         settings |= _describe_fit(model, images, labels, validation)
         saved = Checkpoint(checkpoint, settings, callbacks)
     batches = partial(_batches, (images, labels), batch_size, augment, seed)
     plan = {"steps": -(-len(images) // batch_size), "epochs": epochs, "verbose": verbose}
+    if class_weight is not None:
+        plan["class_weight"] = balanced_weights(labels)
     with whole_batches():  # the last batch of a pass may be smaller
         history = fit(model, batches, held_out, saved, callbacks, **plan)
     return model, history
@@ -308,10 +337,10 @@ def _batches(examples, batch_size, augment, seed, first):
 
 def _describe_fit(model, images, labels, validation):
     """What else must be the same for a run of `fit_classifier` to go on, in short."""
-    watched = validation and (describe_images(validation[0]), checksum(validation[1]))
+    watched = validation and (describe_images(validation[0]), digest(validation[1]))
     return describe_start(model, images) | {
         "num_images": len(images),
-        "labels": checksum(labels),
+        "labels": digest(labels),
         "validation": watched,
         "trained_weights": len(model.trainable_weights),
         "optimizer": model.optimizer.get_config() | {"name": None},  # names count up

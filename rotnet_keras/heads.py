@@ -30,7 +30,8 @@ def check_extractor(name, extractor):
         )
     if any(layer.name == HEAD for layer in extractor.layers):
         raise InputError(
-            f'{name} must have no layer named "{HEAD}", got one; use swap_head to replace it'
+            f'{name} must be without a head, got {extractor.name} with a layer named "{HEAD}"; '
+            "remove_head takes it off, or use swap_head to replace it"
         )
     return extractor
 

@@ -18,6 +18,9 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import Count, Seed, check_count, got, is_whole
 from rotnet_keras.heads import with_random_weights
 
+# Images are (B, H, W, C) here, whatever a `keras.json` has as the usual layout.
+LAST = {"data_format": "channels_last"}
+
 
 def image_shape_of(name, image_shape, *, smallest=1):
     """Return `(height, width, channels)`, or raise unless it is three numbers large enough."""
@@ -84,10 +87,10 @@ def two_conv_extractor(
     layers = keras.layers
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
-    x = layers.Conv2D(16, 3, activation="relu", name="conv1")(x)
-    x = layers.MaxPooling2D(2, name="pool1")(x)
-    x = layers.Conv2D(32, 3, activation="relu", name="conv2")(x)
-    x = layers.MaxPooling2D(2, name="pool2")(x)
+    x = layers.Conv2D(16, 3, activation="relu", name="conv1", **LAST)(x)
+    x = layers.MaxPooling2D(2, name="pool1", **LAST)(x)
+    x = layers.Conv2D(32, 3, activation="relu", name="conv2", **LAST)(x)
+    x = layers.MaxPooling2D(2, name="pool2", **LAST)(x)
     x = layers.Flatten(name="flatten")(x)
     # No activation: features cut off at zero transfer worse, and half of them die in pretraining.
     features = layers.Dense(feature_dim, name="features")(x)
@@ -131,9 +134,9 @@ def conv_blocks_extractor(
     for number, width in enumerate(widths, start=1):
         x = _conv(x, width, 3, name=f"block{number}_conv")
         # The maximum of four is normalised and cut off, not the four: a quarter of the work.
-        x = layers.MaxPooling2D(2, name=f"block{number}_pool")(x)
+        x = layers.MaxPooling2D(2, name=f"block{number}_pool", **LAST)(x)
         x = _normalise(x, name=f"block{number}_norm", output=f"block{number}")
-    features = layers.GlobalAveragePooling2D(name="features")(x)
+    features = layers.GlobalAveragePooling2D(name="features", **LAST)(x)
     return with_random_weights(keras.Model(images, features, name="conv_blocks"), seed=seed)
 
 
@@ -186,8 +189,8 @@ def nin_extractor(
             output = f"block{number}" if last else f"block{number}_relu{part}"
             x = _normalise(x, name=f"block{number}_norm{part}", output=output)
         if number in pools:
-            x = pools[number](3, strides=2, padding="same", name=f"block{number}")(x)
-    features = layers.GlobalAveragePooling2D(name="features")(x)
+            x = pools[number](3, strides=2, padding="same", name=f"block{number}", **LAST)(x)
+    features = layers.GlobalAveragePooling2D(name="features", **LAST)(x)
     return with_random_weights(keras.Model(images, features, name=f"nin{num_blocks}"), seed=seed)
 
 
@@ -228,6 +231,7 @@ def _conv(x, channels, size, *, name):
         use_bias=False,
         kernel_initializer=keras.initializers.HeNormal(seed=0),  # `with_random_weights` draws anew
         name=name,
+        **LAST,
     )
     return layer(x)
 

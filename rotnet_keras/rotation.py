@@ -41,6 +41,10 @@ def check_rotations(rotations):
     return turns
 
 
+def _rotations(_, value):
+    return check_rotations(value)
+
+
 def _tensor(name, values):
     try:
         return tf.convert_to_tensor(values)
@@ -62,7 +66,7 @@ def _one_turn_an_image(labels, images):
         )
 
 
-Rotations = Annotated[Sequence[int], lambda _, value: check_rotations(value)]
+Rotations = Annotated[Sequence[int], _rotations]
 SquareBatch = Annotated[Any, _square_batch]  # (B, S, S, C), an array or a tensor
 Turns = Annotated[Any, _tensor]  # (B,) whole numbers
 

@@ -25,7 +25,7 @@ from rotnet_keras._base.networks import (
     model_tells_rotations,
 )
 from rotnet_keras._base.values import ANGLES, Count, Names
-from rotnet_keras.evaluation import extract_features
+from rotnet_keras.evaluation import extract_features, most_likely
 from rotnet_keras.rotation import ROTATIONS, Rotations, turned
 
 
@@ -124,7 +124,7 @@ def rotation_confusion(
     num_classes = count_classes(labels) if num_classes is None else num_classes
     counts = np.zeros((num_classes, len(rotations), len(rotations)), int)
     for row, logits in enumerate(_logits_turned(model, images, rotations, batch_size)):
-        taken_for = logits.argmax(axis=1)
+        taken_for = most_likely(logits)
         np.add.at(counts[:, row], (labels, taken_for), 1)
     return counts
 
@@ -155,7 +155,9 @@ def predict_rotations(
         [0.25, 0.25, 0.25, 0.25]
     """
     all_logits = _logits_turned(model, images, rotations, batch_size)
-    return np.stack([special.softmax(logits, axis=1) for logits in all_logits], axis=1)
+    chances = np.stack([special.softmax(logits, axis=1) for logits in all_logits], axis=1)
+    most_likely(chances.reshape(len(chances), -1))
+    return chances
 
 
 @public(_each_turn_is_told)

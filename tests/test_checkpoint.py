@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_networks import assert_same_weights
 
-from rotnet_keras import attach_head, fine_tune, fit_classifier, gentle_augmentation, pretrain
+import rotnet_keras as rk
 
 pytestmark = pytest.mark.backend
 
@@ -26,48 +27,51 @@ class StopAfter(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net.weights.h5"
+
+
+@pytest.fixture
+def pretrain(extractor, path):
+    """Pretraining with a checkpoint, by the settings above unless others are given."""
+
+    def pretrain(images, *, extractor=extractor, **options):
+        return rk.pretrain(extractor, images, **({"checkpoint": path} | SETTINGS | options))
+
+    return pretrain
+
+
 @pytest.mark.parametrize("all_rotations", [True, False])
 @pytest.mark.parametrize("epochs", [0, 2, 3])
-def test_a_broken_run_ends_like_an_unbroken_one(images, extractor, tmp_path, all_rotations, epochs):
+def test_a_broken_run_ends_like_an_unbroken_one(images, pretrain, path, all_rotations, epochs):
     def run(**options):
-        return pretrain(
-            extractor,
-            images,
-            validation_images=images[:4],
-            all_rotations=all_rotations,
-            augment=gentle_augmentation(seed=1),
-            **SETTINGS,
-            **options,
-        )
+        options |= {"validation_images": images[:4], "all_rotations": all_rotations}
+        return pretrain(images, augment=rk.gentle_augmentation(seed=1), **options)
 
-    whole, whole_history = run()
-    path = tmp_path / "net.weights.h5"
+    whole, whole_history = run(checkpoint=None)
     with pytest.raises(KeyboardInterrupt):
-        run(checkpoint=path, callbacks=[StopAfter(epochs)])
+        run(callbacks=[StopAfter(epochs)])
     assert path.exists() == (epochs > 0)
-    model, history = run(checkpoint=path)
-    for a, b in zip(whole.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    model, history = run()
+    assert_same_weights(whole, model)
     assert history.epoch == [0, 1, 2, 3]
     for name, values in whole_history.history.items():
         assert history.history[name] == pytest.approx(values)
-    assert [file.name for file in tmp_path.iterdir()] == ["net.weights.h5"]
+    assert [file.name for file in path.parent.iterdir()] == ["net.weights.h5"]
 
 
-def test_a_finished_run_is_only_read(images, extractor, tmp_path):
-    path = tmp_path / "net.weights.h5"
-    first, _ = pretrain(extractor, images, checkpoint=path, **SETTINGS)
+def test_a_finished_run_is_only_read(images, pretrain, path):
+    first, _ = pretrain(images)
     written = path.stat().st_mtime_ns
-    again, history = pretrain(extractor, images, checkpoint=path, **SETTINGS)
+    again, history = pretrain(images)
     assert path.stat().st_mtime_ns == written
     assert len(history.history["loss"]) == 4
-    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_weights(first, again)
 
 
-def test_reduced_precision_goes_on_too(images, extractor, tmp_path):
+def test_reduced_precision_goes_on_too(images, pretrain):
     """The optimiser of float16 has a loss scale, which is part of what is kept."""
-    options = {"checkpoint": tmp_path / "net.weights.h5", "precision": "mixed_float16", **SETTINGS}
     scales = []
 
     class Scale(keras.callbacks.Callback):
@@ -78,54 +82,48 @@ def test_reduced_precision_goes_on_too(images, extractor, tmp_path):
                 scales.append(float(self.model.optimizer.dynamic_scale))
 
     with pytest.raises(KeyboardInterrupt):
-        pretrain(extractor, images, callbacks=[Scale(), StopAfter(2)], **options)
-    model, history = pretrain(extractor, images, callbacks=[Scale()], **options)
+        pretrain(images, callbacks=[Scale(), StopAfter(2)], precision="mixed_float16")
+    model, history = pretrain(images, callbacks=[Scale()], precision="mixed_float16")
     assert scales == [64.0, 64.0]  # before the break and after it
     assert len(history.history["loss"]) == 4
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"batch_size": 4}, {"rotations": (0, 2)}])
-def test_a_file_of_another_run_is_left_alone(images, extractor, tmp_path, other):
-    path = tmp_path / "net.weights.h5"
-    pretrain(extractor, images, checkpoint=path, **SETTINGS)
+def test_a_file_of_another_run_is_left_alone(images, pretrain, path, other):
+    pretrain(images)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"is of another run, with .*: give another path"):
-        pretrain(extractor, images, checkpoint=path, **(SETTINGS | other))
+        pretrain(images, **other)
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_file_of_other_images_is_left_alone(images, extractor, tmp_path, streamed):
-    path, others = tmp_path / "net.weights.h5", images.copy()
+def test_a_file_of_other_images_is_left_alone(images, pretrain, streamed):
+    others = images.copy()
     others[0 if streamed else -1, 0, 0] ^= 1  # one bit of one pixel
     source = tf.data.Dataset.from_tensor_slices if streamed else np.asarray
-    pretrain(extractor, source(images), checkpoint=path, **SETTINGS)
+    pretrain(source(images))
     with pytest.raises(ValueError, match=r"is of another run, with {'images': .*}: give"):
-        pretrain(extractor, source(others), checkpoint=path, **SETTINGS)
+        pretrain(source(others))
 
 
-def test_a_file_of_another_network_is_left_alone(images, extractor, tmp_path):
-    from rotnet_keras import conv_blocks_extractor
-
-    path = tmp_path / "net.weights.h5"
-    pretrain(extractor, images, checkpoint=path, **SETTINGS)
+def test_a_file_of_another_network_is_left_alone(images, pretrain):
+    pretrain(images)
     with pytest.raises(ValueError, match="is of another run"):
-        pretrain(conv_blocks_extractor((12, 12, 1), (4, 8)), images, checkpoint=path, **SETTINGS)
+        pretrain(images, extractor=rk.conv_blocks_extractor((12, 12, 1), (4, 8)))
 
 
 @pytest.mark.parametrize("damage", [lambda good: b"", lambda good: good[: len(good) // 2]])
-def test_a_torn_file_is_said_to_be_one(images, extractor, tmp_path, damage):
-    path = tmp_path / "net.weights.h5"
-    pretrain(extractor, images, checkpoint=path, **SETTINGS)
+def test_a_torn_file_is_said_to_be_one(images, pretrain, path, damage):
+    pretrain(images)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"net.weights.h5 cannot be read \(.*\): delete it"):
-        pretrain(extractor, images, checkpoint=path, **SETTINGS)
+        pretrain(images)
 
 
-def test_a_full_disk_leaves_the_last_good_file(images, extractor, tmp_path, monkeypatch):
-    path, saved = tmp_path / "net.weights.h5", []
-    save = keras.Model.save
+def test_a_full_disk_leaves_the_last_good_file(images, pretrain, path, monkeypatch):
+    saved, save = [], keras.Model.save
 
     def fill(model, beside, **options):
         save(model, beside, **options)
@@ -135,19 +133,20 @@ def test_a_full_disk_leaves_the_last_good_file(images, extractor, tmp_path, monk
 
     monkeypatch.setattr(keras.Model, "save", fill)
     with pytest.raises(OSError, match=r"net.weights.h5 cannot be written: No space left"):
-        pretrain(extractor, images, checkpoint=path, **SETTINGS)
-    assert [file.name for file in tmp_path.iterdir()] == ["net.weights.h5"]
-    _, history = pretrain(extractor, images, checkpoint=path, **SETTINGS)
+        pretrain(images)
+    assert [file.name for file in path.parent.iterdir()] == ["net.weights.h5"]
+    _, history = pretrain(images)
     assert len(saved) == 3 + 2  # epochs 3 and 4 were left
     assert len(history.history["loss"]) == 4
 
 
 @pytest.mark.parametrize("path", ["net.keras", pathlib.Path("weights.h5")])
 def test_the_name_must_say_what_the_file_is(images, extractor, path):
-    with pytest.raises(ValueError, match=r"checkpoint must be a path ending in .weights.h5, got"):
-        pretrain(extractor, images, checkpoint=path, **SETTINGS)
-    with pytest.raises(ValueError, match=r"checkpoint must be a path ending in .weights.h5, got"):
-        fine_tune(extractor, images, LABELS, checkpoint=path, **SETTINGS)
+    for train, labels in ((rk.pretrain, ()), (rk.fine_tune, (LABELS,))):
+        with pytest.raises(
+            ValueError, match=r"checkpoint must be a path ending in .weights.h5, got"
+        ):
+            train(extractor, images, *labels, checkpoint=path, **SETTINGS)
 
 
 class StopAtEnd(keras.callbacks.Callback):
@@ -157,30 +156,33 @@ class StopAtEnd(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
+@pytest.fixture(scope="module")
+def unbroken():
+    """What `stopping_early` gives unbroken, of such images and such a network as the fixtures'."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), "uint8")
+    return stopping_early(rk.two_conv_extractor((12, 12, 1), feature_dim=5, seed=3), images)
+
+
 def stopping_early(extractor, images, *, breaks=(), **options):
     """Fine-tuning that lowers its learning rate and stops, with a layer that draws at random."""
     dropout = keras.layers.Dropout(0.3, seed=1)(extractor.output)
     slower = keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", factor=0.3, patience=1)
-    return fine_tune(
+    return rk.fine_tune(
         keras.Model(extractor.input, dropout),
         images,
         LABELS,
         validation=(images[::-1], LABELS),
-        epochs=12,
-        batch_size=3,
         optimizer=keras.optimizers.Adam(0.02),
         patience=3,
-        augment=gentle_augmentation(seed=1),
+        augment=rk.gentle_augmentation(seed=1),
         callbacks=[slower, *breaks],
-        verbose=0,
-        **options,
+        **(SETTINGS | {"epochs": 12} | options),
     )
 
 
 @pytest.mark.parametrize("breaks", [[0], [1], [2, 1], ["end"]])
-def test_broken_fine_tuning_ends_like_an_unbroken_one(images, extractor, tmp_path, breaks):
-    whole, expected = stopping_early(extractor, images)
-    path = tmp_path / "net.weights.h5"
+def test_broken_fine_tuning_ends_like_an_unbroken_one(images, extractor, path, unbroken, breaks):
+    whole, expected = unbroken
     for epochs in breaks:
         stop = StopAtEnd() if epochs == "end" else StopAfter(epochs)
         with pytest.raises(KeyboardInterrupt):
@@ -190,18 +192,15 @@ def test_broken_fine_tuning_ends_like_an_unbroken_one(images, extractor, tmp_pat
     rates = history.history["learning_rate"]
     assert rates[-1] < rates[0]  # and lowered its learning rate before that
     assert history.history == expected.history
-    for a, b in zip(whole.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_weights(whole, model)
 
 
-def test_finished_fine_tuning_is_only_read(images, extractor, tmp_path):
-    path = tmp_path / "net.weights.h5"
+def test_finished_fine_tuning_is_only_read(images, extractor, path):
     first, _ = stopping_early(extractor, images, checkpoint=path)
     written = path.stat().st_mtime_ns
     again, _ = stopping_early(extractor, images, checkpoint=path)
     assert path.stat().st_mtime_ns == written
-    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_weights(first, again)
 
 
 @pytest.mark.parametrize(
@@ -215,14 +214,12 @@ def test_finished_fine_tuning_is_only_read(images, extractor, tmp_path):
         ("batch_size", {"batch_size": 4}),
     ],
 )
-def test_a_file_of_other_fine_tuning_is_left_alone(images, extractor, tmp_path, name, other):
-    path = tmp_path / "net.weights.h5"
-
+def test_a_file_of_other_fine_tuning_is_left_alone(images, extractor, path, name, other):
     def fit(*, labels=LABELS, frozen=False, head=0, **options):
-        model = attach_head(extractor, 3, seed=head)
+        model = rk.attach_head(extractor, 3, seed=head)
         model.get_layer("conv1").trainable = not frozen
         settings = SETTINGS | {"epochs": 1} | options
-        return fit_classifier(model, images, labels, checkpoint=path, **settings)
+        return rk.fit_classifier(model, images, labels, checkpoint=path, **settings)
 
     fit()
     before = path.read_bytes()
@@ -231,8 +228,8 @@ def test_a_file_of_other_fine_tuning_is_left_alone(images, extractor, tmp_path, 
     assert path.read_bytes() == before
 
 
-def test_a_folder_that_is_not_there_is_said_before_the_work(images, extractor, tmp_path):
+def test_a_folder_that_is_not_there_is_said_before_the_work(images, pretrain, tmp_path):
     started = keras.callbacks.LambdaCallback(on_train_begin=lambda _: pytest.fail("has begun"))
     path = tmp_path / "nowhere" / "net.weights.h5"
     with pytest.raises(OSError, match=r"checkpoint must lie in a folder that can be written, got"):
-        pretrain(extractor, images, checkpoint=path, callbacks=[started], **SETTINGS)
+        pretrain(images, checkpoint=path, callbacks=[started])

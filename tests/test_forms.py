@@ -1,8 +1,11 @@
 """Images in whatever form they are given."""
 
+import traceback
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from valid_calls import IMAGES, LABELS, call
 
 from rotnet_keras import make_splits
 
@@ -51,3 +54,43 @@ def test_an_array_needs_labels():
         make_splits(numbered(60), num_labels=9)
     with pytest.raises(ValueError, match="test labels must be whole numbers"):
         make_splits(numbered(60), np.arange(60) % 3, test=(numbered(4), None), num_labels=9)
+
+
+PAIRS_STREAM = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
+
+
+def uneven():
+    """One image of 12 x 12 pixels, and one of 10 x 10."""
+    yield from ((image, 0) for image in (IMAGES[0], IMAGES[1, :10, :10]))
+
+
+UNEVEN = tf.data.Dataset.from_generator(
+    uneven, output_signature=(tf.TensorSpec((None, None, 1), "uint8"), tf.TensorSpec((), "int64"))
+)
+
+
+@pytest.mark.parametrize(
+    ("argument", "bad", "message"),
+    [
+        ("images", tf.data.Dataset.from_tensor_slices(IMAGES), "images must be a dataset of pairs"),
+        ("images", PAIRS_STREAM.take(0), "images must hold at least one image, got none"),
+        ("images", PAIRS_STREAM.repeat(), "images must be a dataset that ends, got"),
+        ("images", UNEVEN, "images must be an array of numbers, got"),
+        ("unlabelled", PAIRS_STREAM, "unlabelled must be a dataset of single images, got"),
+        ("unlabelled", UNEVEN.map(lambda image, label: image), "unlabelled must be an array of"),
+        ("unlabelled", UNEVEN.take(0).map(lambda image, label: image), "unlabelled must be .* got"),
+        ("test", tf.data.Dataset.from_tensor_slices(IMAGES), "test must be a dataset of pairs"),
+        ("test", PAIRS_STREAM.repeat(), "test must be a dataset that ends, got"),
+        ("test", UNEVEN, "test images must be an array of numbers, got"),
+    ],
+)
+def test_datasets_that_cannot_be_divided(argument, bad, message, tmp_path):
+    with pytest.raises(ValueError, match=message) as refusal:
+        call("make_splits", tmp_path, **{"images": PAIRS_STREAM, "labels": None, argument: bad})
+    assert traceback.extract_tb(refusal.tb)[-1].line.startswith("raise")
+    assert len(str(refusal.value)) < 1000
+
+
+def test_labels_beside_a_dataset_that_holds_them(tmp_path):
+    with pytest.raises(ValueError, match=r"labels must be None for a dataset, .* got int64"):
+        call("make_splits", tmp_path, images=PAIRS_STREAM)

@@ -93,6 +93,53 @@ def test_a_test_folder_is_kept_for_the_end(folder):
         load_splits(folder, image_size=16)
 
 
+def test_accents_are_compared_however_they_are_written(tmp_path):
+    """A Mac writes them in two characters, a zip archive from elsewhere in one."""
+    make_folder(tmp_path)
+    for name, colour in {"cafe\u0301": RED, "bar": GREEN}.items():
+        save(tmp_path / "labelled" / name / "a.png", in_one_colour(colour, (40, 40)))
+        save(tmp_path / "labelled" / name / "b.png", in_one_colour(colour, (41, 41)))
+    save(tmp_path / "test" / "caf\xe9" / "c.png", in_one_colour(RED, (42, 42)))
+    with pytest.warns(UserWarning, match=r"test/ has no pictures of bar, green, red$") as told:
+        splits = load_splits(tmp_path, image_size=16, num_validation=4)
+    assert len(told) == 1
+    assert splits.class_names == ("bar", "cafe\u0301", "green", "red")
+    assert splits.test.labels.tolist() == [1]
+
+
+def test_one_line_says_what_a_folder_holds_besides(folder, tmp_path):
+    """Of all its parts together."""
+    save(folder / "Test" / "red" / "a.png", in_one_colour(RED))
+    (folder / "masks").mkdir()
+    for name in ("labelled/red/a.txt", "labelled/b.txt", "unlabelled/c.mp4", "Test/red/d.txt"):
+        (folder / name).write_text("x")
+    said = r"not used: masks/; Test/ has no pictures of green; passed over: 3 \.txt, 1 \.mp4$"
+    with pytest.warns(UserWarning, match=f"{folder.name}: {said}") as told:
+        splits = load_splits(folder, image_size=16)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert splits.test.labels.tolist() == [1]
+
+
+def test_links_out_of_a_folder_of_parts(folder, tmp_path_factory):
+    """A part or a class may be a link to anywhere; what they hold, if it is asked for."""
+    outside = tmp_path_factory.mktemp("outside")
+    save(outside / "a.png", in_one_colour(RED))
+    (folder / "unlabelled" / "more").symlink_to(outside)
+    (folder / "labelled" / "red" / "pool").symlink_to(folder / "pool")
+    save(folder / "pool" / "b.png", in_one_colour(RED, (50, 50)))
+    with pytest.warns(
+        UserWarning, match=r"not used: pool/; passed over: 1 links out of it"
+    ) as told:
+        splits = load_splits(folder, image_size=16)
+    assert len(told) == 1
+    assert len(splits.unlabelled) == 30
+    assert sum(len(part.labels) for part in (splits.labelled, splits.validation, splits.test)) == 37
+    with pytest.warns(UserWarning, match=r"not used: pool/$"):
+        assert len(load_splits(folder, image_size=16, follow_links=True).unlabelled) == 31
+    assert int(stream(folder, follow_links=True).cardinality()) == 68
+
+
 def test_broken_files_are_listed_in_one_error(folder):
     broken = break_files(sorted((folder / "unlabelled" / "deep").iterdir())[:5])
     broken += break_files(sorted((folder / "labelled" / "red").iterdir())[:1])

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from valid_calls import IMAGES, LABELS, call
 
 from rotnet_keras import Examples, make_splits, split_indices
 
@@ -42,20 +43,47 @@ def test_seed_changes_the_draw():
 
 
 def test_rare_classes_are_named():
-    truth = np.array([0] * 990 + [1] * 5 + [2] * 5)
-    with pytest.raises(ValueError, match=r"rare classes \[1, 2\]"):
-        split_indices(truth, num_labels=10, num_validation=50)
     with pytest.raises(ValueError, match="class 1 is too rare with 1 images"):
         split_indices(np.array([0] * 99 + [1]), num_labels=10, num_validation=50)
+    with pytest.raises(ValueError, match=r"labelled, validation and test images need one each"):
+        make_splits(numbered(102), np.array([0] * 100 + [1] * 2), unlabelled=numbered(4))
+
+
+def test_each_part_has_each_class_however_rare():
+    truth = np.array([0] * 990 + [1] * 5 + [2] * 5)
+    parts = split_indices(truth, num_labels=10, num_validation=50)
+    assert [np.bincount(truth[part]).tolist() for part in parts] == [
+        [934, 3, 3],
+        [8, 1, 1],
+        [48, 1, 1],
+    ]
     parts = split_indices(truth, num_labels=200, num_validation=200)
     assert np.bincount(truth[parts[1]]).tolist() == [198, 1, 1]
+    labels = np.array([0] * 100 + [1] * 3)
+    splits = make_splits(numbered(103), labels, unlabelled=numbered(4))
+    drawn = (splits.labelled, splits.validation, splits.test)
+    assert [np.bincount(part.labels).tolist() for part in drawn] == [[71, 1], [13, 1], [16, 1]]
+    images = np.concatenate([part.images[:, 0, 0, 0] for part in drawn])
+    np.testing.assert_array_equal(np.sort(images), np.arange(103))
+
+
+@given(st.integers(3, 6), st.integers(40, 100), st.integers(2, 9), st.integers(2, 9), st.integers())
+@settings(max_examples=50, deadline=None)
+def test_each_part_has_each_class(rare, common, labels, validation, seed):
+    truth = np.array([0] * common + [1] * rare)
+    options = {"num_labels": labels, "num_validation": validation, "seed": seed % 2**32}
+    parts = split_indices(truth, **options)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(truth)))
+    assert [len(part) for part in parts[1:]] == [labels, validation]
+    assert all({*truth[part]} == {0, 1} for part in parts[1:])
 
 
 def test_a_rare_class_keeps_a_labelled_image():
     labels = np.array([0] * 50 + [1] * 3)
     options = {"unlabelled": numbered(4), "test": (numbered(4), np.arange(4) % 2)}
-    with pytest.raises(ValueError, match=r"num_validation must be small enough.*classes \[1\]"):
-        make_splits(numbered(53), labels, num_validation=45, **options)
+    splits = make_splits(numbered(53), labels, num_validation=45, **options)
+    drawn = (splits.labelled, splits.validation)
+    assert [np.bincount(part.labels).tolist() for part in drawn] == [[7, 1], [43, 2]]
 
 
 def test_arrays_and_datasets_divide_alike():
@@ -114,3 +142,23 @@ def test_examples_are_a_pair_that_can_be_compared():
     assert (len(images), labels.tolist()) == (4, [1] * 4)
     with pytest.raises(TypeError, match="unhashable"):
         hash(one)
+
+
+@pytest.mark.parametrize("highest", [10**12, 2**32])
+def test_labels_to_divide_do_not_wrap_around(highest, tmp_path):
+    for names in (None, ["Bag", "Coat"]):
+        with pytest.raises(ValueError, match=r"labels must hold each of num_classes"):
+            call("make_splits", tmp_path, labels=LABELS * highest + LABELS, class_names=names)
+    with pytest.raises(ValueError, match=r"test must have labels in 0\.\.1, got"):
+        call("make_splits", tmp_path, test=(IMAGES, LABELS * highest))
+
+
+def test_the_fewest_images_that_can_be_divided(tmp_path):
+    few = {"num_labels": None, "num_validation": None, "class_names": None, "unlabelled": IMAGES}
+    splits = call("make_splits", tmp_path, **few, images=IMAGES[:4], labels=LABELS[:4])
+    assert [len(part.labels) for part in (splits.labelled, splits.validation)] == [2, 2]
+    assert (splits.class_names, splits.test.labels.dtype) == (("0", "1"), "int32")
+    with pytest.raises(ValueError, match=r"num_validation must lie in 2\.\.0, .* got 2"):
+        call("make_splits", tmp_path, **few, images=IMAGES[:2], labels=LABELS[:2])
+    with pytest.raises(ValueError, match="labels must hold each class several times"):
+        make_splits(IMAGES[:2], LABELS[:2], unlabelled=IMAGES)

@@ -10,6 +10,8 @@ import tensorflow as tf
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import check_count, got
 
+LOOKED_AT = 32  # images at the beginning of a stream
+ROUNDING = 0.5  # that resizing or arithmetic may lead out of 0..255
 MOST_CLASSES = 100_000  # ImageNet-21k has 21,841; a head for a label of 10**12 fits no memory
 
 
@@ -27,7 +29,7 @@ def check_array(name, values):
     """Return real numbers as an array of one axis or more, or raise."""
     try:
         array = np.asarray(values)
-    except (TypeError, ValueError) as error:  # ragged lists, for example
+    except Exception as error:  # ragged lists; a tensor of another library that refuses
         raise InputError(
             f"{name} must be an array of numbers, got {got(values)}: {error}"
         ) from error
@@ -45,6 +47,36 @@ def check_finite(name, array):
             raise InputError(f"{name} must be finite, got {extremes.min()} to {extremes.max()}")
 
 
+def check_pixels(name, array):
+    """Raise unless an array of `check_array` holds pixels 0..255, as everything here takes them.
+
+    Images scaled to 0..1, as many a network of others wants them, would be all black here.
+    """
+    if not array.size or array.dtype == np.uint8:
+        return
+    check_finite(name, array)
+    low, high = float(array.min()), float(array.max())
+    mend = _mend(name, low, high)
+    if mend:
+        raise InputError(
+            f"{name} must be pixels 0..255, got {array.dtype} from {low:g} to {high:g}; {mend}"
+        )
+
+
+def _mend(name, low, high):
+    """What brings numbers of this range to 0..255; "" where nothing needs to."""
+    if (low, high) == (0, 0) or (high > 1 and low >= -ROUNDING and high <= 255 + ROUNDING):
+        return ""
+    name = name if name.isidentifier() else "images"
+    if low >= 0 and high <= 1:
+        return f"if they were scaled to 0..1, give {name} * 255 (if they are so dark, as uint8)"
+    if low >= -1 and high <= 1:
+        return f"if they were scaled to -1..1, give ({name} + 1) * 127.5"
+    if low >= -ROUNDING and high <= 65_535:
+        return f"if they have 16 bits, give {name} / white * 255, white such as 65535 or 4095"
+    return "bring them to this range"
+
+
 def check_images(images, name="images", *, model=None):
     """Return images `(N, H, W, C)` as an array, or raise, also where `model` takes others."""
     images = check_array(name, images)
@@ -52,7 +84,7 @@ def check_images(images, name="images", *, model=None):
         raise InputError(
             f"{name} must be (N, H, W, C) with N at least 1 and no side of 0, got {images.shape}"
         )
-    check_finite(name, images)
+    check_pixels(name, images)
     if model is not None:
         check_fits(images.shape[1:], model, name)
     return images
@@ -80,7 +112,7 @@ def check_labels(labels, count=None, name="labels", *, each="images"):
     """Return labels as an array, or raise unless they are so many whole numbers, one or more."""
     try:
         labels = np.asarray(labels)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # as in `check_array`
         raise InputError(f"{name} must be whole numbers, got {got(labels)}: {error}") from error
     count = count or max(labels.size, 1)
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
@@ -149,7 +181,7 @@ def check_upright(images, name="images"):
     check_square(images.shape, name)
     if not images.size:
         raise InputError(f"{name} must be at least one, with no side of 0, got {images.shape}")
-    check_finite(name, images)
+    check_pixels(name, images)
     return images
 
 
@@ -166,6 +198,9 @@ def check_stream(images, name="images"):
     check_square(image_sides(tf.TensorShape([None]).concatenate(spec.shape)), name)
     if int(images.cardinality()) == 0:
         raise InputError(f"{name} must be a dataset of at least one image, got none")
+    if spec.dtype != tf.uint8:
+        first = list(images.take(LOOKED_AT).as_numpy_iterator())
+        check_pixels(name, np.stack(first))
     return images
 
 
@@ -186,14 +221,23 @@ def _images(name, value):
     return check_images(value, name)
 
 
+def _upright_images(name, value):
+    return check_upright(value, name)
+
+
+def _unlabelled_images(name, value):
+    return check_images(value, f"{name} images")
+
+
 def _labels(name, value):
     return check_labels(value, name=name)
 
 
 # What a signature says beside an argument, and what must hold between arguments.
 Images = Annotated[np.ndarray, _images]  # (N, H, W, C), pixels 0..255
+UnlabelledImages = Annotated[np.ndarray, _unlabelled_images]  # the same
 Labels = Annotated[np.ndarray, _labels]  # (N,) whole numbers
-UprightImages = Annotated[np.ndarray | tf.data.Dataset, lambda n, v: check_upright(v, n)]
+UprightImages = Annotated[np.ndarray | tf.data.Dataset, _upright_images]
 
 
 def one_label_an_image(images, labels):
@@ -244,6 +288,3 @@ def every_class_has_an_image(labels, num_classes):
             f"labels must hold each of num_classes = {num_classes} classes 0 to {num_classes - 1} "
             f"and no others, got {present}"
         )
-
-
-UnlabelledImages = Annotated[np.ndarray, lambda name, value: check_images(value, f"{name} images")]

@@ -1,3 +1,6 @@
+from .archives import (
+    unpack_zip as unpack_zip,
+)
 from .augmentation import (
     gentle_augmentation as gentle_augmentation,
     strong_augmentation as strong_augmentation,
@@ -5,7 +8,6 @@ from .augmentation import (
 from .folders import (
     list_classes as list_classes,
     list_pictures as list_pictures,
-    unpack_zip as unpack_zip,
 )
 from .garments import (
     draw_garments as draw_garments,

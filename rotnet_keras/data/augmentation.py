@@ -11,6 +11,7 @@ from rotnet_keras._base.door import public
 from rotnet_keras._base.keras_private import take_seeds_from
 from rotnet_keras._base.values import Fraction, Seed, another_seed
 
+LAST = {"data_format": "channels_last"}  # as images are here, whatever `keras.json` says
 FillMode = Literal["constant", "nearest", "reflect", "wrap"]
 
 
@@ -90,9 +91,10 @@ def gentle_augmentation(
     """
     layers = keras.layers
     moved = layers.RandomTranslation(
-        shift, shift, fill_mode=fill_mode, interpolation="nearest", seed=seed
+        shift, shift, fill_mode=fill_mode, interpolation="nearest", seed=seed, **LAST
     )
-    flips = [layers.RandomFlip("horizontal", seed=another_seed(seed, 1))] if mirror else []
+    flip = layers.RandomFlip("horizontal", seed=another_seed(seed, 1), **LAST)
+    flips = [flip] if mirror else []
     return Augmentation([*flips, moved], seed)
 
 
@@ -124,7 +126,7 @@ def strong_augmentation(
     """
     gentle = gentle_augmentation(shift=4 / 28, mirror=mirror, fill_mode=fill_mode, seed=seed)
     layers = keras.layers
-    edges = {"fill_mode": fill_mode, "interpolation": "nearest"}
+    edges = {"fill_mode": fill_mode, "interpolation": "nearest", **LAST}
     bent = [
         layers.RandomRotation(15 / 360, seed=another_seed(seed, 2), **edges),
         layers.RandomZoom((-0.12, 0.12), (-0.12, 0.12), seed=another_seed(seed, 3), **edges),
@@ -135,5 +137,6 @@ def strong_augmentation(
         fill_value=0,
         value_range=(0, 255),
         seed=another_seed(seed, 4),
+        **LAST,
     )
     return Augmentation([*bent, *gentle.layers, erased], seed)

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-import lzma
+import collections
 import os
 import pathlib
-import shutil
-import tempfile
-import zipfile
-import zlib
+import re
+import unicodedata
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError
 from rotnet_keras._base.files import printable
-from rotnet_keras._base.values import FilePath
+from rotnet_keras._base.values import FilePath, warn_caller
 
 # HEIC and HEIF cannot be read, but must not be passed over in silence either.
 PICTURES = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png"),
     *(".tif", ".tiff", ".webp"),
 )
-UNSOUND = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError)
+# Files of these endings lie beside pictures by the thousand; none is opened to see what it is.
+NO_PICTURES = (".csv", ".json", ".md", ".npy", ".txt", ".xml", ".yaml", ".yml")
+# How pictures begin, whatever their names end in.
+BEGINNING = re.compile(
+    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP"
+    rb"|....ftyp(avi[fs]|hei[cfmsx]|hev[cmsx]|mif1|msf1)"
+    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0|P[1-6]\s(#|\s*\d+\s)",
+    re.DOTALL,
+)
+LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "Icon\r")  # what Macs and Windows leave
+OUTSIDE = "links out of it (follow_links=True takes them)"
 
 
 @public()
-def list_pictures(folder: FilePath) -> list[pathlib.Path]:
+def list_pictures(folder: FilePath, *, follow_links: bool = False) -> list[pathlib.Path]:
     """List the picture files in a folder and in those below it.
 
-    Hidden files and folders are left out, and so is `__MACOSX`, which Macs put into zip archives:
-    its files are named like pictures but are not.
+    They are known by their endings or by how they begin. Hidden files and folders are left out, and
+    so is `__MACOSX`, which Macs put into zip archives: its files are named like pictures but are
+    not. Other files are counted by their endings in a warning of one line.
 
     Args:
         folder: path.
+        follow_links: whether links to folders outside this one are followed. Those that lead within
+            it are, in any case; no folder is listed twice.
 
     Returns:
         sorted list of `pathlib.Path`.
@@ -39,103 +50,175 @@ def list_pictures(folder: FilePath) -> list[pathlib.Path]:
     Raises:
         DatasetError: there is no such folder, or no picture in it.
     """
-    root = _existing(folder)
-    files = [file for file in root.rglob("*") if file.suffix.lower() in PICTURES]
-    files = [
-        file for file in files if _is_shown(*file.relative_to(root).parts) and not file.is_dir()
-    ]
-    if not files:
-        raise DatasetError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
-    return sorted(files)
+    left: collections.Counter[str] = collections.Counter()
+    files = gather(folder, left, follow_links=follow_links)
+    say_left(folder, left)
+    return files
 
 
 @public()
-def list_classes(folder: FilePath) -> dict[str, list[pathlib.Path]]:
+def list_classes(folder: FilePath, *, follow_links: bool = False) -> dict[str, list[pathlib.Path]]:
     """List the pictures of a folder that has one folder for each class.
+
+    Args:
+        folder: path.
+        follow_links: as in `list_pictures`. A class's own folder may be a link to anywhere.
 
     Returns:
         `{class name: list of files}`, in the order of the names.
 
     Raises:
-        DatasetError: fewer than two classes, a class without pictures, or pictures beside them.
+        DatasetError: fewer than two classes, a class without pictures, pictures beside them, or
+            names that differ by nothing but case or by how their accents are written.
     """
-    root = _existing(folder)
-    below = [entry for entry in sorted(root.iterdir()) if _is_shown(entry.name)]
-    loose = [file.name for file in below if file.suffix.lower() in PICTURES and file.is_file()]
-    if loose:
-        raise DatasetError(
-            f"{folder} must hold a folder for each class, it holds {len(loose)} pictures beside "
-            f"them, such as {printable(loose[0])}; put them into the folders of their classes"
-        )
-    classes = {entry.name: list_pictures(entry) for entry in below if entry.is_dir()}
-    if len(classes) < 2:
-        raise DatasetError(
-            f"{folder} must hold a folder for each of two or more classes, got "
-            f"{[printable(name) for name in classes]}"
-        )
+    left: collections.Counter[str] = collections.Counter()
+    classes = gather_classes(folder, left, follow_links=follow_links)
+    say_left(folder, left)
     return classes
 
 
-@public()
-def unpack_zip(path: FilePath, folder: FilePath) -> pathlib.Path:
-    """Unpack a zip archive of pictures into a new folder.
+def gather(folder, left, *, root=None, follow_links=False):
+    """The pictures below a folder, sorted; `left` counts by ending what is passed over.
 
-    Args:
-        path: of the archive.
-        folder: a new one, which is made.
-
-    Returns:
-        `pathlib.Path` of the folder, or of the one folder in it if that is all there is.
-
-    Raises:
-        DatasetError: not a zip archive, a damaged one, one with a file that would land outside
-            the folder, or a folder that exists already.
-
-    Example:
-        >>> unpack_zip("pictures.zip", "pictures")  # doctest: +SKIP
-        PosixPath('pictures')
+    A link to a folder is followed where it leads within `root`, by default `folder`.
     """
-    folder = pathlib.Path(os.path.abspath(folder))
-    if folder.exists():
-        raise DatasetError(f"folder must be a new one, {folder} is there already")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpacked", dir=folder.parent) as beside:
-        _unpack(path, pathlib.Path(beside) / "pictures")
-        shutil.move(pathlib.Path(beside) / "pictures", folder)
-    inside = [entry for entry in folder.iterdir() if _is_shown(entry.name)]
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+    top = _existing(folder)
+    roots = {os.path.realpath(place) for place in (root or top, top)}
+    passed: collections.Counter[str] = collections.Counter()
+    files = sorted(_walk(top, passed, None if follow_links else roots))
+    if not files:
+        seen = f"; passed over: {in_words(passed)}" if passed else ""
+        raise DatasetError(f"{printable(folder)} holds no pictures ({', '.join(PICTURES)}){seen}")
+    left.update(passed)
+    return files
 
 
-def _unpack(path, folder):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            outside = [name for name in archive.namelist() if _leaves(name, folder)]
-            if outside:
-                raise DatasetError(f"path {path} holds files that would land elsewhere: {outside}")
-            size = sum(info.file_size for info in archive.infolist())
-            if size > shutil.disk_usage(folder.parent).free:
-                raise DatasetError(f"{path} holds {size / 1e9:.1f} GB, more than the disk has left")
-            archive.extractall(folder)
-    except (FileNotFoundError, IsADirectoryError) as error:
+def gather_classes(folder, left, *, root=None, follow_links=False, least=2):
+    """The pictures of each class, by its name; arguments as of `gather`, and the fewest classes."""
+    top = _existing(folder)
+    entries = sorted(entry for entry in top.iterdir() if is_shown(entry.name))
+    folders = [entry for entry in entries if entry.is_dir()]
+    loose = [e.name for e in sorted({*entries} - {*folders}) if sort_file(e, left)]
+    if loose:
         raise DatasetError(
-            f"path must be a zip archive, got {path}, which is not a file"
-        ) from error
-    except (*UNSOUND, RuntimeError, OSError) as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"path {path} is no sound zip archive: {error}") from error
+            f"{printable(folder)} must hold a folder for each class, it holds {len(loose)} pictures"
+            f" beside them, such as {printable(loose[0])}; put them into the folders of their "
+            "classes"
+        )
+    names = [entry.name for entry in folders]
+    _check_names(folder, names)
+    if len(names) < least:
+        raise DatasetError(
+            f"{printable(folder)} must hold a folder for each of two or more classes, got "
+            f"{[printable(name) for name in names]}"
+        )
+    linked = {"root": root or top, "follow_links": follow_links}
+    return {entry.name: gather(entry, left, **linked) for entry in folders}
 
 
-def _leaves(name, folder):
-    target = pathlib.Path(os.path.normpath(folder / name.replace("\\", "/")))
-    return not target.is_relative_to(folder)
+def _walk(top, left, roots):
+    """Yield pictures; links to folders come last, so that each is listed where it really is."""
+    waiting, links, seen = [os.fspath(top)], [], set()
+    while waiting or links:
+        if waiting:
+            place = waiting.pop()
+        else:
+            links.sort(reverse=True)
+            place = links.pop()
+            if roots is not None and not _is_within(place, roots):
+                left[OUTSIDE] += 1
+                continue
+        for entry in _entries(place, seen, left):
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif entry.is_symlink() and entry.is_dir():
+                links.append(entry.path)
+            elif sort_file(entry, left):
+                yield pathlib.Path(entry.path)
+
+
+def _entries(place, seen, left):
+    """What a folder holds, the first time that it is come to."""
+    try:
+        found = os.stat(place)
+        if (found.st_dev, found.st_ino) in seen:
+            return []
+        seen.add((found.st_dev, found.st_ino))
+        with os.scandir(place) as entries:
+            return [entry for entry in entries if is_shown(entry.name)]
+    except OSError:
+        left["folders that cannot be opened"] += 1
+        return []
+
+
+def sort_file(entry, left):
+    """Whether this is a picture; else it is counted. `entry` is a path or one of `os.scandir`."""
+    ending = os.path.splitext(entry.name)[1].lower()
+    if not entry.is_file():
+        to_nothing = entry.is_symlink() and not os.path.exists(entry)
+        if to_nothing and ending in PICTURES:  # a picture that cannot be read, and is told of so
+            return True
+        left["links to nothing" if to_nothing else "that are no files"] += 1
+        return False
+    if ending in PICTURES or (ending not in NO_PICTURES and _begins_like_one(entry)):
+        return True
+    left[printable(ending) if ending else "without an ending"] += 1
+    return False
+
+
+def _begins_like_one(file):
+    try:
+        with open(file, "rb") as opened:
+            return BEGINNING.match(opened.read(64)) is not None
+    except OSError:
+        return False
+
+
+def _is_within(place, roots):
+    real = pathlib.Path(os.path.realpath(place))
+    return any(real.is_relative_to(root) for root in roots)
+
+
+def _check_names(folder, names):
+    """Raise where two classes would be one on another machine."""
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(same_name(name).casefold(), name)
+        if other is not name:
+            differ = "case" if same_name(other) != same_name(name) else "how accents are written"
+            both = f"{other!a} and {name!a}"
+            raise DatasetError(
+                f"{printable(folder)} must hold classes of different names, got {both}, which "
+                f"differ by nothing but {differ}; rename one of them, or join them"
+            )
+
+
+def say_left(folder, left, notes=()):
+    """Warn in one line of what is passed over in a folder, if anything is."""
+    notes = [*notes, *([f"passed over: {in_words(left)}"] if left else [])]
+    if notes:
+        warn_caller(f"{printable(folder)}: {'; '.join(notes)}")
+
+
+def in_words(left):
+    """A count of what is passed over, as text, with the most frequent first."""
+    ranked = sorted(left.items(), key=lambda item: (-item[1], item[0]))
+    said = [f"{count:,} {what}" for what, count in ranked[:8]]
+    rest = sum(count for _, count in ranked[8:])
+    return ", ".join([*said, f"{rest:,} others"] if rest else said)
+
+
+def same_name(name):
+    """A name as it is compared: how its accents are written depends on the machine."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_shown(*names):
+    """Whether none of these is hidden, or left by the system in each folder that it shows."""
+    return not any(name.startswith(".") or name in LITTER for name in names)
 
 
 def _existing(folder):
     if not pathlib.Path(folder).is_dir():
         raise DatasetError(f"folder must be an existing one, {printable(folder)} is no folder")
     return pathlib.Path(folder)
-
-
-def _is_shown(*names):
-    return not any(name.startswith(".") or name == "__MACOSX" for name in names)

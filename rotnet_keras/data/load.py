@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError
+from rotnet_keras._base.files import printable
 from rotnet_keras._base.values import Count, FilePath, Seed, Source, check_share, warn_caller
 from rotnet_keras.data import garments
-from rotnet_keras.data.folders import list_classes, list_pictures
+from rotnet_keras.data.folders import (
+    gather,
+    gather_classes,
+    list_pictures,
+    same_name,
+    say_left,
+)
+from rotnet_keras.data.layout import find_parts
 from rotnet_keras.data.named import SIZE, find_builder, load_named, stream_named
 from rotnet_keras.data.pictures import (
     Broken,
@@ -23,13 +32,21 @@ from rotnet_keras.data.pictures import (
     read_pictures,
     stream_pictures,
 )
+from rotnet_keras.data.repeats import LABELLED, TEST, UNLABELLED, check_repeats
 from rotnet_keras.data.splits import Examples, Splits, make_splits
 from rotnet_keras.running.batches import WINDOW_BYTES
 
 STAND_IN = "garments"
-# Names of parts of a data set; a folder of one of these names is hardly a class.
-NO_CLASSES = {"labeled", "unlabeled", "unlabelled", "train", "test", "validation", "val"}
-Share = Annotated[tuple[int, int], lambda name, value: check_share(value) or tuple(value)]
+
+
+def _share(_, value):
+    check_share(value)
+    return tuple(value)
+
+
+Share = Annotated[tuple[int, int], _share]
+Repeats = Literal["raise", "keep"]
+Parts = Literal["any", "named"]
 
 
 @public()
@@ -45,6 +62,9 @@ def load_splits(
     fit: Fit = "crop",
     channels: Channels | None = None,
     broken: Broken = "raise",
+    repeats: Repeats = "raise",
+    parts: Parts = "any",
+    follow_links: bool = False,
     fall_back: bool = False,
 ) -> Splits:
     """Load an image classification data set and divide its training images for few labels.
@@ -56,7 +76,7 @@ def load_splits(
     else a sixth of its training images that is the same for every seed. Everything is held in
     memory.
 
-    A folder of your own pictures has one of two forms:
+    A folder of your own pictures has one of three forms:
 
     - `unlabelled/` with pictures, in folders or not; `labelled/` with a folder for each class,
       named like it; and, if you like, `test/` with the same. All labels are used, unless
@@ -64,6 +84,12 @@ def load_splits(
     - a folder for each class, and nothing else: then `num_labels` must be given. The other labels
       serve to draw the classes in proportion and to measure on validation and test pictures, and
       for nothing else.
+    - a folder for training and one for the test, under any names that say so, which hold folders of
+      the same names; `unlabelled/`, if you like, else `num_labels` must be given. One for
+      validation is the test set where there is no other. `labelled/` may be divided like this, too.
+
+    Case does not matter in names of parts. What is not used, or passed over, is named in a warning
+    of one line; what can be understood in two ways is refused.
 
     Args:
         name: any image classification data set of TensorFlow Datasets; "garments" for the drawn
@@ -81,6 +107,12 @@ def load_splits(
         fit: how oblong images become square, as in `read_pictures`.
         channels: of a folder's pictures, as in `read_pictures`.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`.
+        repeats: "raise" where the same file is in two classes of a folder, or in the test set and
+            among the training pictures; "keep" warns. Others of the same bytes are warned of in any
+            case: labelled ones that are unlabelled, too, and those that a class has twice.
+        parts: "any" as above; "named" takes only `labelled`, `unlabelled` and `test` for parts, and
+            each other folder for a class, whatever it is called and holds.
+        follow_links: whether links to folders outside a folder are followed, as in `list_pictures`.
         fall_back: where the data cannot be had, warn and draw the stand-in instead of raising
             `DatasetError`.
 
@@ -107,20 +139,22 @@ def load_splits(
     folder = _as_folder(name)
     if folder is not None:
         reading: dict[str, Any] = {"fit": fit, "channels": channels, "broken": broken}
-        return _load_folder(folder, division, image_size=image_size or SIZE, **reading)
+        listed = _list_parts(folder, parts, follow_links)
+        size = image_size or SIZE
+        return _read_parts(folder, listed, repeats, division, image_size=size, **reading)
     try:
         if name == STAND_IN:
-            parts = _draw_stand_in()
+            loaded = _draw_stand_in()
         else:
-            parts = load_named(name, data_dir, manual_dir, image_size, fit)
+            loaded = load_named(name, data_dir, manual_dir, image_size, fit)
     except DatasetError as error:
         if not fall_back:
             raise
         warn_caller(f"USING DRAWN STAND-IN GARMENTS, NO REAL DATA: {error}")
-        name, parts = STAND_IN, _draw_stand_in()
+        name, loaded = STAND_IN, _draw_stand_in()
     division["num_labels"] = 1000 if num_labels is None else num_labels
-    images, labels = parts.pop("train")
-    splits = make_splits(images, labels, **parts, name=name, **division)
+    images, labels = loaded.pop("train")
+    splits = make_splits(images, labels, **loaded, name=name, **division)
     return dataclasses.replace(splits, stand_in=name == STAND_IN, fit=fit)
 
 
@@ -143,38 +177,52 @@ def _is_known(name):
     return name in {STAND_IN, *tfds.list_builders()}
 
 
-def _load_folder(folder, division, **reading):
-    """`Splits` of a folder of pictures, in one of its two forms."""
-    if not (folder / "labelled").is_dir():
-        classes, unlabelled, test = list_classes(folder), [], {}
-        parts = [name for name in classes if name.lower() in NO_CLASSES]
-        if parts:
-            raise DatasetError(
-                f"{folder} must hold folders named labelled, unlabelled and, if you like, test, or "
-                f"a folder for each class, got {parts}, which are no names of classes"
-            )
-    else:
-        classes = list_classes(folder / "labelled")
-        unlabelled = list_pictures(folder / "unlabelled")
-        test = list_classes(folder / "test") if (folder / "test").is_dir() else {}
+def _list_parts(folder, parts, follow_links):
+    """`{class: files}` to learn from, the same of the test, and files without labels."""
+    layout = find_parts(folder, parts)
+    left: collections.Counter[str] = collections.Counter()
+    linked: dict[str, Any] = {"root": folder, "follow_links": follow_links}
+    classes = gather_classes(layout.train, left, **linked)
+    test, unlabelled = {}, []
+    if layout.test is not None:
+        test = gather_classes(layout.test, left, least=1, **linked)
+        test = _of_known_classes(layout.test, test, classes)
+        missing = [printable(name) for name in classes if name not in test]
+        if missing:
+            layout.notes.append(f"{layout.test.name}/ has no pictures of {', '.join(missing)}")
+    if layout.unlabelled is not None:
+        unlabelled = gather(layout.unlabelled, left, **linked)
+    say_left(folder, left, layout.notes)
+    return classes, test, unlabelled
+
+
+def _of_known_classes(folder, test, classes):
+    """The test's pictures, by the names that their classes have in training."""
+    known = {same_name(name): name for name in classes}
+    if not {same_name(name) for name in test} <= known.keys():
+        raise DatasetError(f"{folder} must hold classes of {list(classes)}, got {list(test)}")
+    return {known[same_name(name)]: files for name, files in test.items()}
+
+
+def _read_parts(folder, listed, repeats, division, **reading):
+    """`Splits` of the files that a folder holds."""
+    classes, test, unlabelled = listed
     names = list(classes)
-    if not test.keys() <= classes.keys():
-        raise DatasetError(f"{folder / 'test'} must hold classes of {names}, got {list(test)}")
     parts = [_with_labels(classes, names), _with_labels(test, names)]
     parts.append((unlabelled, [-1] * len(unlabelled)))
     # All in one go, for one list of broken files and one answer to whether all are grey.
     files = [file for some, _ in parts for file in some]
     images, read = read_pictures(files, **reading)
-    sound = np.split(read, np.cumsum([len(some) for some, _ in parts])[:-1])
-    images = np.split(images, np.cumsum([part.sum() for part in sound])[:-1])
-    labels = [
-        np.array(labels, "int32")[part] for (_, labels), part in zip(parts, sound, strict=True)
-    ]
+    labels = np.array([label for _, some in parts for label in some], "int32")[read]
+    part = np.repeat([LABELLED, TEST, UNLABELLED], [len(some) for some, _ in parts])[read]
+    sound = [file for file, whole in zip(files, read, strict=True) if whole]
+    check_repeats(sound, images, part, labels, repeats)
+    bounds = np.searchsorted(part, [TEST, UNLABELLED])
+    train, tested, unlabelled = zip(np.split(images, bounds), np.split(labels, bounds), strict=True)
     splits = make_splits(
-        images[0],
-        labels[0],
-        unlabelled=images[2] if len(images[2]) else None,
-        test=(images[1], labels[1]) if test else None,
+        *train,
+        unlabelled=unlabelled[0] if len(unlabelled[0]) else None,
+        test=tested if test else None,
         class_names=names,
         name=folder.resolve().name,
         **division,
@@ -196,6 +244,7 @@ def stream_images(
     fit: Fit = "crop",
     channels: Channels | None = None,
     broken: Broken = "raise",
+    follow_links: bool = False,
     split: Source = "train",
     share: Share = (0, 1),
     seed: Seed = 0,
@@ -212,6 +261,7 @@ def stream_images(
         channels: 3, or 1 for grey, of the pictures of a folder; None is 3.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`; to
             find them, all are read once beforehand. (Up to 64 MB of images are kept then.)
+        follow_links: whether links to folders outside a folder are followed, as in `list_pictures`.
         split: of a named data set, as TFDS writes it, for example "train[:50%]". "train" alone
             takes the images of a split named `unlabelled`, too; "train[:100%]" does not.
         share: `(host, hosts)`: read this process's part alone, where several train together.
@@ -246,7 +296,7 @@ def stream_images(
     if image_size is None:
         raise InputError("image_size must be given for a folder of pictures, got None")
     host, hosts = share
-    found = np.array(list_pictures(folder), dtype=object)
+    found = np.array(list_pictures(folder, follow_links=follow_links), dtype=object)
     files = list(np.random.default_rng(seed).permutation(found)[host::hosts])
     channels = 3 if channels is None else channels
     form: dict[str, Any] = {"image_size": image_size, "fit": fit, "channels": channels}

@@ -264,21 +264,39 @@ def _check_classes_left(labels, labelled, argument, value):
     missing = np.setdiff1d(labels, labelled)
     if len(missing):
         size = "small" if argument == "num_validation" else "large"
+        counts = {int(one): int(np.sum(labels == one)) for one in missing}
         raise InputError(
             f"{argument} must be {size} enough to leave each class labelled images, got {value}, "
-            f"which leaves out the rare classes {missing.tolist()}"
+            f"which leaves out the rare classes {missing.tolist()}; without test and validation "
+            f"they have {counts} images: label more of them, or leave those classes out"
         )
 
 
 def _stratified(indices, labels, count, seed):
-    """Divide indices into the others and `count` drawn ones, classes in proportion."""
+    """Divide indices into the others and `count` drawn ones, classes in proportion.
+
+    A class that is too rare for its share has an image in both all the same.
+    """
     try:
-        return train_test_split(
+        rest, drawn = train_test_split(
             indices, test_size=count, stratify=labels[indices], random_state=seed
         )
+        _lend_rare(rest, drawn, labels)
+        _lend_rare(drawn, rest, labels)
+        return rest, drawn
     except ValueError as error:
         classes, counts = np.unique(labels, return_counts=True)
         raise InputError(
             "labels must hold each class several times to be divided, class "
-            f"{classes[counts.argmin()]} is too rare with {counts.min()} images: {error}"
+            f"{classes[counts.argmin()]} is too rare with {counts.min()} images here: labelled, "
+            f"validation and test images need one each; label more, or leave it out ({error})"
         ) from error
+
+
+def _lend_rare(lender, taker, labels):
+    """Exchange an image of each class that one part lacks for one of its most common class."""
+    for rare in np.setdiff1d(labels[lender], labels[taker]):
+        there, common = np.flatnonzero(labels[lender] == rare), np.bincount(labels[taker]).argmax()
+        place = np.flatnonzero(labels[taker] == common)[0]
+        if len(there) > 1 or len(taker) < len(lender):  # a last image goes to the smaller part
+            lender[there[0]], taker[place] = taker[place], lender[there[0]]

@@ -12,12 +12,14 @@ from typing import Annotated
 import h5py
 import keras
 
+from rotnet_keras._base.digests import digest
 from rotnet_keras._base.errors import FileError, InputError
 from rotnet_keras._base.files import replace_with
 from rotnet_keras._base.values import check_path
 from rotnet_keras.running.hosts import alone, from_every_host, host_share
 
 FACTS = "rotnet_keras"
+DIGEST = f"{FACTS}_digest"
 
 
 def check_checkpoint(name, value):
@@ -93,7 +95,7 @@ class Checkpoint(keras.callbacks.Callback):
                     best = file.get(f"{FACTS}/best/{place}", {})
                     if best:
                         callback.best_weights = [best[str(i)][()] for i in range(len(best))]
-        except (OSError, KeyError, ValueError) as error:
+        except Exception as error:  # such as weights that do not fit
             raise self._unreadable(error) from error
 
     def on_epoch_end(self, epoch, logs=None):
@@ -115,6 +117,7 @@ class Checkpoint(keras.callbacks.Callback):
             for place, callback in enumerate(self.counting):
                 for number, weight in enumerate(_best_weights(callback)):
                     file[f"{FACTS}/best/{place}/{number}"] = weight
+            file.attrs[DIGEST] = _digest_of_weights(file)
 
     def history(self):
         """Keras's `History` of all epochs, those of earlier calls included."""
@@ -127,8 +130,10 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             with h5py.File(self.path) as file:
                 facts = json.loads(file.attrs[FACTS])
+                if file.attrs[DIGEST] != _digest_of_weights(file):
+                    raise ValueError("it was damaged after it had been written")
             theirs = facts["settings"]
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # a damaged file may raise anything from within HDF5
             raise self._unreadable(error) from error
         if theirs != self.settings:
             names = theirs | self.settings
@@ -160,6 +165,18 @@ def _weights_file(model, beside):
             return io.BytesIO(zipped.read("model.weights.h5"))
     finally:
         archive.unlink(missing_ok=True)
+
+
+def _digest_of_weights(file):
+    """A digest of all that a weights file says, but for the digest itself."""
+    held = [json.dumps(file.attrs[FACTS])]
+
+    def hold(name, part):
+        if isinstance(part, h5py.Dataset):
+            held.extend([name, part[()]])
+
+    file.visititems(hold)
+    return digest(*held)
 
 
 def _best_weights(callback):

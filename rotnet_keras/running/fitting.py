@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import zlib
 from typing import Annotated, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
 
 from rotnet_keras._base.arrays import check_examples, check_fits, check_outputs
+from rotnet_keras._base.digests import digest
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import got
 from rotnet_keras.running.hosts import from_every_host
+
+STREAMED = 1000  # images of a stream that tell it from another
 
 
 def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
@@ -31,26 +32,67 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
     )
     model.compile(_scaled(optimizer, model), loss)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return model.fit(dataset, steps_per_epoch=updates, epochs=1, shuffle=False, verbose=verbose)
+    plan = {"steps_per_epoch": updates, "epochs": 1, "shuffle": False, "verbose": verbose}
+    return model.fit(dataset, callbacks=[StopWhereDiverged()], **plan)
 
 
-def fit(model, batches, held_out, checkpoint, callbacks, *, steps, epochs, verbose):
+def fit(model, batches, held_out, checkpoint, callbacks, *, steps, epochs, **settings):
     """Keras's `fit`, from where a checkpoint has got to; return the history of all epochs.
 
     `batches(first)` are the shuffled batches of the run, from the one of number `first` on.
     """
     done = checkpoint.first_epoch(epochs) if checkpoint else 0
-    history = model.fit(
-        batches(done * steps),
-        validation_data=held_out,
-        callbacks=[*callbacks, *([checkpoint] if checkpoint else [])],
-        shuffle=False,
-        steps_per_epoch=steps,
-        initial_epoch=done,
-        epochs=epochs,
-        verbose=verbose,
-    )
+    try:
+        history = model.fit(
+            batches(done * steps),
+            validation_data=held_out,
+            # First, so that no other callback keeps or writes what is not finite.
+            callbacks=[StopWhereDiverged(), *callbacks, *([checkpoint] if checkpoint else [])],
+            shuffle=False,
+            steps_per_epoch=steps,
+            initial_epoch=done,
+            epochs=epochs,
+            **settings,
+        )
+    except tf.errors.FailedPreconditionError as error:
+        if "was expected to contain" not in str(error):
+            raise
+        raise InputError(
+            "images must be a dataset that holds as many as it says (its cardinality, as "
+            "assert_cardinality has stated it), got more or fewer"
+        ) from error
     return checkpoint.history() if checkpoint else history
+
+
+class StopWhereDiverged(keras.callbacks.Callback):
+    """Ends training with an error after the first epoch whose loss is not finite.
+
+    Keras's `TerminateOnNaN` stops too, but hands on the spoilt model, after `EarlyStopping` and
+    checkpoints may have kept it.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        losses = {name: value for name, value in (logs or {}).items() if name.endswith("loss")}
+        for name, value in losses.items():
+            if not np.isfinite(value):
+                self._raise(f"{name} of epoch {epoch + 1} is {float(value)}")
+
+    def on_train_end(self, logs=None):
+        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            self._raise("the last update led to weights that are not finite")
+
+    def _raise(self, what):
+        raise InputError(
+            f"training has diverged: {what}. Try a lower learning_rate or a gentler optimizer, and "
+            'precision="float32" or "mixed_bfloat16" instead of "mixed_float16"'
+        )
+
+
+def balanced_weights(labels):
+    """For Keras's `class_weight`: what gives each class the same share in the loss."""
+    classes = np.unique(labels)
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 
 
 def compile_classifier(model, optimizer):
@@ -75,7 +117,7 @@ def describe_start(model, images):
     return {
         "network": fingerprint(model),
         "images": describe_images(images),
-        "initial_weights": checksum(*model.get_weights()),
+        "initial_weights": digest(*model.get_weights()),
     }
 
 
@@ -85,24 +127,17 @@ def fingerprint(model):
         (type(layer).__name__, layer.compute_dtype, [weight.shape for weight in layer.weights])
         for layer in model.layers
     ]
-    return hashlib.sha256(repr(layers).encode()).hexdigest()[:16]
+    return digest(repr(layers))
 
 
 def describe_images(images):
-    """A short text that differs between sets of images: their size, and a checksum of some.
+    """A short text that differs between sets of images: of an array a digest of them all.
 
-    Of a stream that is the first image; of several hosts, what the first host has.
+    Of a stream, of its first ones; of several hosts, of what the first host has.
     """
     if isinstance(images, tf.data.Dataset):
-        some = next(images.take(1).as_numpy_iterator())[None]
-    else:
-        some = np.ascontiguousarray(images[:: -(-len(images) // 1000)])
-    return f"{some.shape[1:]} {from_every_host(zlib.crc32(some) % 2**31)[0]}"
-
-
-def checksum(*arrays):
-    """A checksum of what is in arrays."""
-    return functools.reduce(lambda before, array: zlib.crc32(array.tobytes(), before), arrays, 0)
+        images = np.stack(list(images.take(STREAMED).as_numpy_iterator()))
+    return f"{images.shape[1:]} {from_every_host(int(digest(images), 16) % 2**31)[0]}"
 
 
 def fresh_optimizer(optimizer):

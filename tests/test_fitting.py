@@ -1,0 +1,65 @@
+"""Keras's `fit` as all loops call it: where it must not go on, and how classes weigh."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import rotnet_keras as rk
+from rotnet_keras._base.errors import InputError
+from rotnet_keras.running.fitting import balanced_weights
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), "uint8")
+LABELS = np.arange(8) % 2
+TOO_HOT = {"optimizer": keras.optimizers.SGD(1e30), "epochs": 9, "verbose": 0}
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("train", [rk.fine_tune, rk.train_from_scratch])
+def test_training_that_diverges_is_an_error(train, extractor, tmp_path):
+    with pytest.raises(InputError, match=r"diverged: loss of epoch \d is (nan|inf).*learning_rate"):
+        train(extractor, IMAGES, LABELS, checkpoint=tmp_path / "a.weights.h5", **TOO_HOT)
+    if (tmp_path / "a.weights.h5").exists():  # from an epoch before, whose loss was finite
+        with pytest.raises(InputError, match="diverged"):
+            train(extractor, IMAGES, LABELS, checkpoint=tmp_path / "a.weights.h5", **TOO_HOT)
+
+
+def test_early_stopping_keeps_no_weights_that_are_not_finite(extractor):
+    watched = {"validation": (IMAGES, LABELS), "patience": 2}
+    with pytest.raises(InputError, match="training has diverged"):
+        rk.fine_tune(extractor, IMAGES, LABELS, **watched, **TOO_HOT)
+
+
+def test_pretraining_that_diverges_is_an_error(extractor):
+    with pytest.raises(InputError, match=r"^pretrain: training has diverged.*learning_rate"):
+        rk.pretrain(extractor, IMAGES, learning_rate=1e30, epochs=3, verbose=0)
+
+
+def test_a_last_update_that_spoils_the_weights_is_an_error(extractor):
+    model = rk.attach_head(extractor, 2)
+    model.layers[-1].set_weights([np.tile([9.0, -9.0], (5, 1)), np.zeros(2)])
+    once = {"epochs": 1, "batch_size": 8, "optimizer": keras.optimizers.SGD(3e38), "verbose": 0}
+    with pytest.raises(InputError, match="the last update led to weights that are not finite"):
+        rk.fit_classifier(model, IMAGES, LABELS, **once)
+
+
+def test_a_stream_that_holds_fewer_images_than_it_says(extractor):
+    stream = tf.data.Dataset.from_tensor_slices(IMAGES)
+    lies = stream.apply(tf.data.experimental.assert_cardinality(20))
+    with pytest.raises(InputError, match=r"images must be a dataset that holds as many as it says"):
+        rk.pretrain(extractor, lies, epochs=1, batch_size=4, verbose=0)
+
+
+def test_each_class_weighs_the_same():
+    assert balanced_weights(np.array([0, 0, 0, 1])) == {0: 4 / 6, 1: 4 / 2}
+    assert balanced_weights(np.array([2, 1])) == {1: 1.0, 2: 1.0}
+
+
+@pytest.mark.parametrize(("class_weight", "share"), [(None, 7 / 8), ("balanced", 1 / 2)])
+def test_a_common_class_takes_over_unless_classes_are_balanced(class_weight, share, extractor):
+    """Alike pictures: what a head learns of them is how common each class is."""
+    images, labels = np.zeros((8, 12, 12, 1), "uint8"), np.array([0] * 7 + [1])
+    settings = {"epochs": 200, "optimizer": keras.optimizers.Adam(0.05), "verbose": 0}
+    model, _ = rk.train_head(extractor, images, labels, class_weight=class_weight, **settings)
+    chances = keras.ops.convert_to_numpy(keras.ops.softmax(model(images[:1])))
+    assert chances[0, 0] == pytest.approx(share, abs=0.02)
