@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from rotnet_keras._base.digests import digest_of_file
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import load_model, replace_text, save_model
+from rotnet_keras._base.files import printable, replace_text, replace_with
+from rotnet_keras._base.model_files import load_model, warn_of_newer, write_model
+from rotnet_keras._base.names import cell
 from rotnet_keras._base.networks import Classifier, FunctionalClassifier
 from rotnet_keras._base.values import (
     Count,
@@ -36,6 +39,13 @@ def _a_name_an_output(class_names, model):
         )
     if len(class_names) != shape[-1]:
         raise InputError(f"class_names must be {shape[-1]}, one an output, got {len(class_names)}")
+    _distinct("class_names", class_names)
+
+
+def _distinct(name, class_names):
+    texts = [str(text) for text in class_names]
+    if len({*texts}) < len(texts) or not all(text.strip() for text in texts):
+        raise InputError(f"{name} must be different names, none empty, got {texts}")
 
 
 @public(_a_name_an_output)
@@ -56,7 +66,7 @@ def save_classifier(
 
     Raises:
         InputError: a `path` that does not end in `.keras`, a model that is not functional or does
-            not have one output `(B, num_classes)`, or not one name for each class.
+            not have one output `(B, num_classes)`, or not one name for each class, all different.
         FileError: the files cannot be written. `load_classifier` then refuses what is there, or
             loads a model and names that belong together.
 
@@ -68,11 +78,14 @@ def save_classifier(
         >>> load_classifier(f"{folder}/classifier.keras")[1]
         {'class_names': ['cat', 'dog'], 'fit': 'crop'}
     """
-    path, names = pathlib.Path(path), [str(name) for name in class_names]
-    # Old names beside a new model would be wrong; a model without names is refused.
-    path.with_suffix(".json").unlink(missing_ok=True)
-    save_model(model, path)
-    replace_text(path.with_suffix(".json"), json.dumps({"class_names": names, "fit": fit}) + "\n")
+    path = pathlib.Path(path)
+    facts = {"class_names": [str(name) for name in class_names], "fit": fit}
+    with replace_with(path) as beside:
+        needed = write_model(model, beside)
+        # A kill between the two new names leaves a model and facts that say that they are not one.
+        text = json.dumps(facts | {"model": digest_of_file(beside)})
+        replace_text(path.with_suffix(".json"), f"{text}\n")
+    warn_of_newer(path, needed)
 
 
 @public()
@@ -89,22 +102,46 @@ def load_classifier(path: FilePath) -> tuple[keras.Model, dict[str, Any]]:
         InputError: files that are missing or damaged, do not belong together, or hold a model that
             is not a classifier.
     """
-    model, beside = load_model(path), pathlib.Path(path).with_suffix(".json")
+    path = pathlib.Path(path)
+    if path.suffix == ".keras" and not path.exists():
+        raise InputError(
+            f"model must be the file of a classifier, got {path}, and there is no such file; "
+            "`python -m rotnet_keras run` makes one, and save_classifier"
+        )
+    model, beside = load_model(path), path.with_suffix(".json")
     shape = model.output_shape
     if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
         raise InputError(f"{path} must hold a model of one output (B, num_classes), got {shape}")
+    facts = _read_facts(path, beside, shape[1])
+    return model, {"class_names": facts["class_names"], "fit": facts["fit"]}
+
+
+def _read_facts(path, beside, num_classes):
+    """What lies beside a classifier's file, if it has the form that it must and is of that file."""
     try:
+        if beside.exists() and not beside.is_file():  # from a pipe, reading would never come back
+            raise OSError("it is no regular file")
         facts = json.loads(beside.read_text(encoding="utf-8"))
-        names, fit = facts["class_names"], facts["fit"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        facts["class_names"], facts["fit"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"model needs the names of its classes in {beside}, which cannot be read ({error!r}); "
             'a list in {"class_names": [...], "fit": "crop"} will do'
         ) from error
-    if not isinstance(names, list) or len(names) != shape[1]:
-        raise InputError(f"{beside} must name each of the model's {shape[1]} classes, got {names}")
-    check_choice("fit", fit, FITS)
-    return model, {"class_names": names, "fit": fit}
+    names = facts["class_names"]
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not texts or len(names) != num_classes:
+        raise InputError(
+            f"{beside} must name each of the model's {num_classes} classes, got {got(names)}"
+        )
+    _distinct(f"class_names in {beside}", names)
+    check_choice("fit", facts["fit"], FITS)
+    if facts.get("model", found := digest_of_file(path)) != found:
+        raise InputError(
+            f"{beside} is of another model than {path}, as where saving was broken off: save both "
+            "again"
+        )
+    return facts
 
 
 @public(_a_name_an_output)
@@ -129,11 +166,13 @@ def predict_pictures(
 
     Returns:
         `pandas.DataFrame`, one row for each picture in the order of the files: `file` within the
-        folder, the most likely `class`, and its `probability`, 0 to 1.
+        folder, the most likely `class`, and its `probability`, 0 to 1. Control characters, and
+        bytes that are not UTF-8, are escaped in both names.
 
     Raises:
         DatasetError: no pictures, or some that cannot be read.
-        InputError: a model that does not take square images, or not one name for each output.
+        InputError: a model that does not take square images, or not one name for each output,
+            all different.
 
     Example:
         >>> import keras, tempfile
@@ -152,8 +191,8 @@ def predict_pictures(
     chances = keras.ops.convert_to_numpy(keras.ops.softmax(np.concatenate(logits)))
     return pd.DataFrame(
         {
-            "file": [str(file.relative_to(folder)) for file in files],
-            "class": [class_names[place] for place in chances.argmax(axis=1)],
+            "file": [printable(file.relative_to(folder)) for file in files],
+            "class": [printable(class_names[place]) for place in chances.argmax(axis=1)],
             "probability": chances.max(axis=1),
         }
     )
@@ -186,3 +225,16 @@ def _square_input(model):
             f"model must take square images of a fixed size, grey or colour, got input {shape}"
         )
     return shape[1], shape[3]
+
+
+def write_predictions(table, path):
+    """Write a table of `predict_pictures` as CSV, one line a picture, none of which is a formula.
+
+    Texts are in quotes, since a spreadsheet may take a semicolon in them for the next cell.
+    """
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write("file,class,probability\n")
+        for name, kind, chance in table.itertuples(index=False):
+            texts = (cell(name, "./"), cell(kind))
+            quoted = ",".join('"' + text.replace('"', '""') + '"' for text in texts)
+            file.write(f"{quoted},{chance:.6f}\n")

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from valid_calls import EXTRACTOR, call, check_refusal
 
 from rotnet_keras import (
     DatasetError,
@@ -167,7 +168,7 @@ def test_what_is_no_network(network, tmp_path):
     for wrong in ("MobileNet9", None, subclassed, two, 3):
         with pytest.raises(ValueError, match=r"backbone must be a functional keras\.Model"):
             make_extractor(wrong, (28, 28, 1))
-    with pytest.raises(ValueError, match=r"model .*torn\.keras cannot be loaded"):
+    with pytest.raises(ValueError, match=r"backbone .*torn\.keras cannot be loaded"):
         make_extractor(tmp_path / "torn.keras", (28, 28, 1))
     with pytest.raises(ValueError, match="layer must be the name of one of the layers"):
         backbone_extractor(network, (16, 16, 3), layer="nowhere")
@@ -225,3 +226,31 @@ def test_code_in_a_file_is_not_run(tmp_path):
 def test_a_network_of_the_package_by_name():
     assert make_extractor("conv_blocks", (28, 28, 1)).output_shape == (None, 128)
     assert make_extractor("two_conv", (28, 28, 1), layer="conv1").output_shape == (None, 16)
+
+
+@pytest.mark.parametrize(
+    "preprocess", [np.linalg.inv, lambda images: None, lambda images: [images], lambda: 1]
+)
+def test_functions_that_are_no_preprocessing(preprocess, tmp_path):
+    check_refusal("backbone_extractor", "preprocess", preprocess, tmp_path)
+
+
+def test_a_network_that_cannot_work_at_another_size(tmp_path):
+    images = keras.Input((12, 12, 1))
+    flat = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)))
+    assert call("backbone_extractor", tmp_path, backbone=flat).output_shape == (None, 3)
+    with pytest.raises(ValueError, match=r"input_size .* got \(9, 9, 1\)") as refusal:
+        call("backbone_extractor", tmp_path, backbone=flat, input_size=9)
+    assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+def test_messages_about_a_large_network_stay_short(tmp_path):
+    EXTRACTOR.save_weights(tmp_path / "own.weights.h5")
+    large = {"backbone": "DenseNet201", "image_shape": (32, 32, 3)}
+    for argument, bad in (("layer", "conv5_block32_con"), ("weights", tmp_path / "own.weights.h5")):
+        with pytest.raises(ValueError, match=rf"{argument} .*") as refusal:
+            call("backbone_extractor", tmp_path, **large, **{argument: bad})
+        assert len(str(refusal.value)) < 1000
+    with pytest.raises(ValueError, match=r"such as MobileNetV2, .* got 'MobilNetV2'"):
+        call("make_extractor", tmp_path, backbone="MobilNetV2")

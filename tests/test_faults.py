@@ -32,7 +32,8 @@ import os, pathlib, resource, sys
 import keras, numpy as np
 from rotnet_keras import Examples, Splits, fine_tune, gentle_augmentation, two_conv_extractor
 from rotnet_keras.cli.main import main
-from rotnet_keras._base.files import replace_text, save_model
+from rotnet_keras._base.files import replace_text
+from rotnet_keras._base.model_files import save_model
 from rotnet_keras.study import run as study_run
 
 RNG = np.random.default_rng(0)
@@ -162,7 +163,7 @@ def kill_somewhere(jobs, child, folder, rng, longest):
 def check_readable(folder):
     """All but the parts of files must be whole at any moment."""
     for path in folder.iterdir() if folder.exists() else ():
-        if path.name.startswith(".part"):
+        if path.name.startswith((".part", ".lock", ".running")):
             continue
         if path.suffix == ".h5":
             with h5py.File(path) as file:
@@ -192,7 +193,7 @@ def survive(jobs, job, tmp_path, pictures, *, kills, epochs):
     status, said = jobs.run(job, broken, pictures, epochs)
     assert status == 0, said
     print(f"\n{job}, {kills} kills: {dict(hits)}")
-    names = [sorted(path.name for path in folder.iterdir()) for folder in (whole, broken)]
+    names = [{path.name for path in folder.iterdir()} - {".lock"} for folder in (whole, broken)]
     assert names[0] == names[1]  # no parts are left
     return whole, broken
 

@@ -1,13 +1,18 @@
 """A classifier's files, and what it says of a folder of new pictures."""
 
 import collections
+import io
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+from valid_calls import EXTRACTOR, GIVEN
 
 from rotnet_keras import (
     DatasetError,
@@ -20,6 +25,7 @@ from rotnet_keras import (
     two_conv_extractor,
 )
 from rotnet_keras.data import pictures
+from rotnet_keras.prediction import write_predictions
 
 pytestmark = pytest.mark.backend
 
@@ -184,11 +190,10 @@ def test_what_cannot_be_saved_leaves_the_files_that_are_there(classifier, tmp_pa
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_names_of_an_earlier_classifier_do_not_stay_beside_a_new_one(
-    classifier, tmp_path, monkeypatch
-):
+def test_a_full_disk_leaves_the_earlier_classifier_and_its_names(classifier, tmp_path, monkeypatch):
     path = tmp_path / "classifier.keras"
     save_classifier(classifier, path, NAMES)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
     def full(*_):
         raise OSError("the disk is full")
@@ -196,11 +201,110 @@ def test_names_of_an_earlier_classifier_do_not_stay_beside_a_new_one(
     monkeypatch.setattr("rotnet_keras.prediction.replace_text", full)
     with pytest.raises(OSError, match="the disk is full"):
         save_classifier(classifier, path, NAMES[::-1])
-    with pytest.raises(ValueError, match="needs the names of its classes"):
-        load_classifier(path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert load_classifier(path)[1]["class_names"] == NAMES
 
 
 def test_models_that_do_not_take_square_pictures(folder):
     oblong = attach_head(two_conv_extractor((12, 16, 1)), 3)
     with pytest.raises(ValueError, match="model must take square images of a fixed size"):
         predict_pictures(oblong, folder, NAMES)
+
+
+def test_a_classifier_of_one_class(tmp_path):
+    save_classifier(attach_head(EXTRACTOR, 1), tmp_path / "one.keras", ["Bag"])
+    model, facts = load_classifier(tmp_path / "one.keras")
+    table = predict_pictures(model, GIVEN / "pictures", **facts)
+    assert table["class"].tolist() == ["Bag", "Bag"]
+    assert table["probability"].tolist() == [1, 1]
+
+
+def test_names_must_differ_and_say_something(classifier, tmp_path):
+    for names in (["a", "b", "a"], ["a", "", "b"], ["a", " ", "b"]):
+        for call in (
+            lambda names: save_classifier(classifier, tmp_path / "a.keras", names),
+            lambda names: predict_pictures(classifier, GIVEN / "pictures", names),
+        ):
+            with pytest.raises(InputError, match="class_names must be different names, none empty"):
+                call(names)
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_beside_another_model_are_refused(classifier, tmp_path):
+    """A kill between the two new names of a second run."""
+    path, facts = tmp_path / "classifier.keras", tmp_path / "classifier.json"
+    save_classifier(classifier, path, ["cat", "dog", "hen"])
+    old = path.read_bytes()
+    save_classifier(attach_head(EXTRACTOR, 3, seed=2), path, ["sick", "healthy", "dead"])
+    path.write_bytes(old)
+    with pytest.raises(InputError, match=r"classifier\.json is of another model than .*\.keras"):
+        load_classifier(path)
+    known = json.loads(facts.read_text())
+    del known["model"]  # as earlier versions wrote it
+    facts.write_text(json.dumps(known))
+    assert load_classifier(path)[1]["class_names"] == ["sick", "healthy", "dead"]
+
+
+KILLED = """
+import os, shutil, signal, sys
+from rotnet_keras import load_classifier, save_classifier
+
+folder, rename, left = sys.argv[1], os.replace, 0
+model = load_classifier(f"{folder}/first/classifier.keras")[0]
+model.set_weights([weight + 1 for weight in model.get_weights()])
+
+def kill(source, target):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+
+for moment in range(9):
+    shutil.copytree(f"{folder}/first", f"{folder}/{moment}")
+    child = os.fork()
+    if not child:
+        left, os.replace = moment, kill
+        save_classifier(model, f"{folder}/{moment}/classifier.keras", ["sick", "healthy", "dead"])
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_at_any_new_name_leaves_no_wrong_pair(classifier, tmp_path):
+    (tmp_path / "first").mkdir()
+    save_classifier(classifier, tmp_path / "first" / "classifier.keras", ["cat", "dog", "hen"])
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=True)
+    said = []
+    for moment in range(len(os.listdir(tmp_path)) - 1):
+        try:
+            model, facts = load_classifier(tmp_path / str(moment) / "classifier.keras")
+            new = not np.array_equal(model.get_weights()[0], classifier.get_weights()[0])
+            said.append((new, facts["class_names"][0]))
+        except InputError as error:
+            said.append(error.said.split(".json ")[1][:19])
+    # Before the new names, between them, and after them.
+    assert said == [*2 * [(False, "cat")], "is of another model", (True, "sick")]
+
+
+ODD = ["=cmd.png", "+1.png", "@SUM.png", "-1.png", "a\rb.png", "a\nb.png", "\x1b[31mred.png"]
+ODD += ["exe\u202egnp.png", os.fsdecode(b"\xff.png"), 'a"b.png', "a;=1+1.png", "a,b.png"]
+
+
+def test_odd_names_on_their_way_into_a_table(classifier, folder, tmp_path):
+    """One line a file, each of which a spreadsheet and pandas read as it is, and none computes."""
+    for name in ODD:
+        os.link(folder / "a" / "0.png", folder / name)
+    table = predict_pictures(classifier, folder, ["-1", "=2", "\udcff"])
+    assert len(table) == len(ODD) + 6
+    write_predictions(table, tmp_path / "said.csv")
+    text = (tmp_path / "said.csv").read_text(encoding="utf-8")
+    assert len(text.splitlines()) == len(table) + 1
+    read = pd.read_csv(io.StringIO(text))
+    assert {"./=cmd.png", "./-1.png", r"a\rb.png", r"\udcff.png", 'a"b.png'} < {*read["file"]}
+    assert {*read["class"]} <= {"'-1", "'=2", r"\udcff"}
+    assert not read["file"].str.contains(r"^[=+@-]|[\x00-\x1f\u202e]").any()
+    np.testing.assert_allclose(read["probability"], table["probability"], atol=1e-6)
+    assert '"a;=1+1.png",' in text  # else the next cell where semicolons divide them

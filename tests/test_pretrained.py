@@ -18,8 +18,9 @@ from rotnet_keras import (
     rotation_accuracy,
     two_conv_extractor,
 )
+from rotnet_keras._base.model_files import NEWER
 from rotnet_keras.evaluation import ci95
-from rotnet_keras.study.publish import NEWER, RECIPES, render_card
+from rotnet_keras.study.publish import RECIPES, render_card
 from rotnet_keras.zoo import pretrained
 from rotnet_keras.zoo.pretrained import EXTRACTORS, FOLDER, read_facts, sha256
 

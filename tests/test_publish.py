@@ -19,20 +19,17 @@ NAME = "tiny"
 
 def tiny_splits(name):
     images = np.random.default_rng(0).integers(0, 256, (60, 12, 12, 1), "uint8")
-    names = ["Bag", "Coat"]
-    return make_splits(
-        images, np.arange(60) % 2, class_names=names, name=name, num_labels=30, num_validation=10
-    )
+    counts = {"num_labels": 30, "num_validation": 10}
+    return make_splits(images, np.arange(60) % 2, class_names=["Bag", "Coat"], name=name, **counts)
 
 
 @pytest.fixture
 def recipe(monkeypatch):
     """Two draws, one epoch, one update."""
     monkeypatch.setattr(publish, "DRAWS", 2)
-    arms = {}
-    for name, arm in RECIPES["two_conv_fashion_mnist"].arms.items():
-        fewer = {"updates": 1} if "updates" in arm.settings else {}
-        arms[name] = arm._replace(settings=arm.settings | fewer)
+    arms = dict(RECIPES["two_conv_fashion_mnist"].arms)
+    for name in ("fine-tuned", "from scratch"):
+        arms[name] = arms[name]._replace(settings=arms[name].settings | {"updates": 1})
     pretraining = {"epochs": 1, "batch_size": 8, "all_rotations": False, "precision": "float32"}
     return Recipe("two_conv", pretraining, augmented=True, arms=arms)
 
@@ -69,15 +66,12 @@ def test_goes_on_with_what_is_unfinished(recipe, tmp_path, monkeypatch, eagerly)
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    stopping = recipe.arms | {"from scratch": recipe.arms["from scratch"]._replace(fit=stop)}
-    with pytest.raises(KeyboardInterrupt):
-        make(recipe._replace(arms=stopping), tmp_path / "broken")
-    assert [file.name for file in (tmp_path / "broken").iterdir()] == [f"unfinished_{NAME}"]
-    done = recipe.arms | {
-        name: recipe.arms[name]._replace(fit=stop) for name in ("linear probe", "fine-tuned")
-    }
-    with pytest.raises(KeyboardInterrupt):  # at the other images, not before
-        make(recipe._replace(arms=done), tmp_path / "broken")
+    # The second time it stops at the other images, not before.
+    for names in (["from scratch"], ["linear probe", "fine-tuned"]):
+        stopping = {name: recipe.arms[name]._replace(fit=stop) for name in names}
+        with pytest.raises(KeyboardInterrupt):
+            make(recipe._replace(arms=recipe.arms | stopping), tmp_path / "broken")
+        assert [file.name for file in (tmp_path / "broken").iterdir()] == [f"unfinished_{NAME}"]
     facts = make(recipe, tmp_path / "broken")
     for name in ("few_labels", "rotation_accuracy", "half_turn_errors", "other"):
         assert facts[name] == whole[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rotnet_keras._base.names import printable_lines
+
 
 class InputError(ValueError):
     """What the caller can mend; the message names the argument, what it got and what it takes.
@@ -9,7 +11,7 @@ class InputError(ValueError):
     Attributes:
         function: the public function that was called, which the message begins with; None where
             none was.
-        said: the message without it.
+        said: the message without it, names in it as any terminal can show them.
     """
 
     function: str | None = None
@@ -19,7 +21,7 @@ class InputError(ValueError):
 
     @property
     def said(self) -> str:
-        return super().__str__()
+        return printable_lines(super().__str__())
 
     def __str__(self) -> str:
         return f"{self.function}: {self.said}" if self.function else self.said

@@ -8,52 +8,61 @@ import os
 import pathlib
 import platform
 import re
+import stat
 
-from rotnet_keras._base.errors import FileError, InputError
+from rotnet_keras._base.errors import FileError
+from rotnet_keras._base.names import printable as printable  # which most import from here
 
 
 @contextlib.contextmanager
 def replace_with(path):
-    """Give a path to write beside, and rename it at the end: a reader never meets half a file."""
-    path = pathlib.Path(path)
-    _sweep(path)
+    """Give a path to write beside, and rename it at the end: a reader never meets half a file.
+
+    What is there stays what it is: a link, which the file that it leads to is replaced behind, a
+    file's mode; what is no file is refused.
+    """
+    target, mode = check_output(path)
+    _sweep(target)
     # Keras goes by the endings; two processes that write one file must not write one part.
-    beside = path.with_name(f".part-{_machine()}-{os.getpid()}.{path.name}")
+    beside = target.with_name(f".part-{machine()}-{os.getpid()}.{target.name}")
     try:
+        if mode is not None:  # before there is anything in it that others must not read
+            os.close(os.open(beside, os.O_CREAT | os.O_WRONLY, mode | stat.S_IWUSR))
         yield beside
+        if mode is not None and stat.S_IMODE(beside.stat().st_mode) != mode:
+            beside.chmod(mode)
         _flush(beside)  # else a machine that goes down may leave the new name on an empty file
-        os.replace(beside, path)
-        _flush(path.parent)
+        os.replace(beside, target)
+        _flush(target.parent)
+    except FileError:  # of another file, written meanwhile
+        raise
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def check_output(path):
+    """The file that a path leads to, and its mode or None; what is there and no file is refused."""
+    target = pathlib.Path(os.path.realpath(path))
+    try:
+        mode = target.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return target, None
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error}") from error
+    if stat.S_ISREG(mode):
+        return target, stat.S_IMODE(mode)
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFLNK: "link in a circle", stat.S_IFIFO: "pipe"}
+    found = kinds.get(stat.S_IFMT(mode), "device")
+    raise FileError(f"{path} cannot be written: it must be a file, got a {found}")
 
 
 def replace_text(path, text):
     """Write a text file by way of `replace_with`."""
     with replace_with(path) as beside:
         beside.write_text(text, encoding="utf-8")
-
-
-def load_model(path):
-    """Load a `.keras` file in Keras's safe mode, which runs no code that the file brings along."""
-    import keras
-
-    path = pathlib.Path(path)
-    if path.suffix != ".keras" or not path.is_file():
-        raise InputError(f"model must be a .keras file, got {str(path)!r}")
-    try:
-        return keras.models.load_model(path, safe_mode=True, compile=False)
-    except Exception as error:  # a torn archive, layers of other packages, code that is refused
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"model {path} cannot be loaded: {first}") from error
-
-
-def save_model(model, path):
-    """Write a `.keras` file by way of `replace_with`."""
-    with replace_with(path) as beside:
-        model.save(beside)
 
 
 def make_folder(path, name="output"):
@@ -70,25 +79,33 @@ def make_folder(path, name="output"):
     return path
 
 
-def printable(name):
-    """A name as any terminal and picture can show it: no control characters, no stray bytes."""
-    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def machine():
+    """This machine's name, as a part of a file's name."""
+    return re.sub(r"\W", "_", platform.node()) or "machine"
+
+
+def runs(process):
+    """Whether a process of this machine, by its number in digits, runs, as far as one can tell."""
+    if not re.fullmatch("[0-9]{1,9}", process):  # the system's functions choke on larger ones
+        return True
+    if os.name != "posix":  # where asking would end it
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        pass
+    return True
 
 
 def _sweep(path):
     """Remove the parts of a file that killed processes of this machine left."""
-    own = f".part-{_machine()}-"  # on a shared folder, others may be writing theirs
+    own = f".part-{machine()}-"  # on a shared folder, others may be writing theirs
     for left in path.parent.glob(f"{own}*.{glob.escape(path.name)}*"):
         process = left.name.removeprefix(own).split(".")[0]
-        if process.isdigit() and not _runs(int(process)):
+        if process.isdigit() and not runs(process):
             left.unlink(missing_ok=True)
-
-
-def _machine():
-    """This machine's name, as a part of a file's name."""
-    return re.sub(r"\W", "_", platform.node()) or "machine"
 
 
 def _flush(path):
@@ -100,15 +117,3 @@ def _flush(path):
         os.fsync(number)
     finally:
         os.close(number)
-
-
-def _runs(process):
-    if os.name != "posix":  # where asking would end it
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        pass
-    return True

@@ -66,7 +66,26 @@ def _keras_model(name, model):
     return model
 
 
-Callbacks = Annotated[Any, lambda _, value: check_callbacks(value)]
+def _callbacks(_, value):
+    return check_callbacks(value)
+
+
+def _any_model(name, model):
+    check_model(model, name)
+    return model
+
+
+def _functional_model(name, model):
+    check_functional(model, name)
+    return model
+
+
+def _classifier(name, model):
+    check_classifier(model, name)
+    return model
+
+
+Callbacks = Annotated[Any, _callbacks]
 
 # What a signature says beside an argument, and what must hold between arguments.
 if TYPE_CHECKING:
@@ -76,9 +95,9 @@ if TYPE_CHECKING:
     FunctionalClassifier = keras.Model
 else:  # Keras chooses its backend at its import, which `prepare_runtime` comes before
     AnyKerasModel = Annotated[Any, _keras_model]
-    AnyModel = Annotated[Any, lambda name, value: check_model(value, name) or value]
-    Model = Annotated[Any, lambda name, value: check_functional(value, name) or value]
-    Classifier = Annotated[Any, lambda name, value: check_classifier(value, name) or value]
+    AnyModel = Annotated[Any, _any_model]
+    Model = Annotated[Any, _functional_model]
+    Classifier = Annotated[Any, _classifier]
 
     FunctionalClassifier = Annotated[Any, _functional_classifier]
 

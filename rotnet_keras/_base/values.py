@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.names import printable_lines
 
 # Degrees, counter-clockwise; a rotation is its place here, and `rotation.py` says how to turn.
 ANGLES = (0, 90, 180, 270)
@@ -192,7 +193,7 @@ def warn_caller(message):
     package = __name__.partition(".")[0]
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(printable_lines(message), stacklevel=level)
 
 
 def check_keras_path(name, value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -21,9 +22,17 @@ from rotnet_keras.cli.typed import typed_command
 JOBS = {"run": experiment, "pretrain": pretrain, "study": study, "predict": predict}
 
 
+def _say_what_can_be_said():
+    """Have names outside of a terminal's letters escaped, rather than a finished job fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a notebook has another
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments=None):
     """Run the job that the command line names; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _say_what_can_be_said()
     options = read_options(arguments)
     options.command = typed_command(arguments)
     # TensorFlow's start-up notes about CPU instructions and missing GPUs say nothing to a user;

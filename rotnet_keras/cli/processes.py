@@ -12,6 +12,7 @@ import traceback
 import warnings
 
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.names import printable, printable_lines
 from rotnet_keras.cli.typed import in_options, typed_command
 
 WATCHED = "ROTNET_KERAS_WATCHED"
@@ -45,7 +46,7 @@ def run_job(job, arguments, options):
 def _short_warnings():
     """Within it, a warning is one line, as an error is, without the place in the program."""
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"rotnet_keras: {message}\n"
+    warnings.formatwarning = lambda said, *_, **__: f"rotnet_keras: {printable_lines(said)}\n"
     try:
         yield
     finally:
@@ -81,7 +82,8 @@ def stop_when_told(arguments):
 
 
 def _how_to_go_on(arguments):
-    return f"\nrotnet_keras: stopped; to go on, start it again: {typed_command(arguments)}"
+    typed = printable(typed_command(arguments))
+    return f"\nrotnet_keras: stopped; to go on, start it again: {typed}"
 
 
 def watch(arguments, options):
@@ -96,7 +98,7 @@ def watch(arguments, options):
         print(
             "rotnet_keras: another process of this run stopped or cannot be reached, as far as JAX "
             "can tell; what it says is above. Start all of them again with the same options: they "
-            f"go on from the last epoch in {options.output}",
+            f"go on from the last epoch in {printable(options.output)}",
             file=sys.stderr,
         )
         return LOST

@@ -25,7 +25,7 @@ from rotnet_keras._base.arrays import (
 )
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import save_model
+from rotnet_keras._base.model_files import save_model
 from rotnet_keras._base.networks import (
     AnyModel,
     Model,

@@ -11,7 +11,6 @@ import json
 import pathlib
 import shutil
 import sys
-import zipfile
 from typing import Any, NamedTuple
 
 import keras
@@ -19,7 +18,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from rotnet_keras._base.errors import DatasetError, InputError
-from rotnet_keras._base.files import make_folder, replace_text, replace_with, save_model
+from rotnet_keras._base.files import make_folder, replace_text, replace_with
+from rotnet_keras._base.model_files import NEWER, write_model
 from rotnet_keras._base.templates import render
 from rotnet_keras._base.values import installed_versions
 from rotnet_keras.data.augmentation import gentle_augmentation
@@ -41,9 +41,6 @@ BUDGETS, OTHER_BUDGETS = (10, 100, 1000), (100,)
 DRAWS = 5
 # All but ten of the training images that are not for validation may be drawn with their labels.
 PARTS = {"num_labels": 49_990, "num_validation": 10_000}
-# What Keras 3.15 writes down, as by default, and 3.12 does not know and refuses.
-NEWER: dict[str, Any] = {"input_axes": None, "output_axes": None, "quantization_config": None}
-NEWER |= {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99}
 PACKAGES = ("rotnet-keras", "keras", "tensorflow", "numpy", "scikit-learn")
 
 
@@ -119,30 +116,12 @@ def publish(name, recipe, splits, other, *, output, budgets=BUDGETS, other_budge
 def write_files(facts, model, path):
     """Write a rotation model, its facts with the file's size and sum, and the card of the facts."""
     bare = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # without optimiser
-    save_model(bare, path)
-    _leave_out_newer(path)
+    with replace_with(path) as beside:
+        for name, value in write_model(bare, beside).items():
+            raise InputError(f"{name} must be {NEWER[name]} in a file for all, got {value}")
     facts |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
     replace_text(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
     replace_text(path.with_suffix(".md"), render_card(facts))
-
-
-def _leave_out_newer(path):
-    """Make a model's file one that the oldest Keras of setup.cfg, and so Colab's, can load."""
-
-    def shorten(part):
-        for name, default in NEWER.items():
-            if name in part and part[name] != default:
-                raise InputError(f"{name} must be {default} in a file for all, got {part[name]}")
-            part.pop(name, None)
-        return part
-
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    config = json.loads(parts["config.json"], object_hook=shorten)
-    parts["config.json"] = json.dumps(config).encode()
-    with replace_with(path) as beside, zipfile.ZipFile(beside, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
 
 
 def render_card(facts):

@@ -6,7 +6,6 @@ import difflib
 import os
 import pathlib
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -14,8 +13,8 @@ import keras
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError
-from rotnet_keras._base.files import load_model
 from rotnet_keras._base.keras_private import all_layers, is_functional, run_on
+from rotnet_keras._base.model_files import blaming, check_weights, load_model
 from rotnet_keras._base.values import (
     BatchFunction,
     Count,
@@ -153,19 +152,20 @@ def backbone_extractor(
 
 def _application(name, size, weights):
     """A network of keras.applications without its top, and its own preprocessing."""
+    if keras.config.image_data_format() != "channels_last":
+        raise InputError(
+            f"backbone {name} must be built for images (H, W, C), got the layout 'channels_first' "
+            'of keras.json; call keras.config.set_image_data_format("channels_last")'
+        )
     build = getattr(keras.applications, name)
     downloaded = "imagenet" if weights == "imagenet" else None
-    try:
+    building = blaming(f"backbone {name} cannot be built for {size} pixels: ")
+    if downloaded:
+        mend = "Connect to the network and try again, or give the .h5 file of the network's weights"
+        said = f"weights 'imagenet' of {name} cannot be had: "
+        building = blaming(said, mend=f". {mend} without its top", kind=DatasetError)
+    with building:  # Keras raises a bare Exception where a download fails
         network = build(weights=downloaded, include_top=False, input_shape=(size, size, 3))
-    except Exception as error:  # Keras raises a bare Exception where a download fails
-        if downloaded is None:
-            raise InputError(
-                f"backbone {name} cannot be built for {size} pixels: {_short(error)}"
-            ) from error
-        raise DatasetError(
-            f"weights 'imagenet' of {name} cannot be had: {_short(error)}. Connect to the network "
-            "and try again, or give the .h5 file of the network's weights without its top"
-        ) from error
     if weights not in (None, "imagenet"):
         _load_weights(network, weights)
     return network, sys.modules[build.__module__].preprocess_input
@@ -173,7 +173,7 @@ def _application(name, size, weights):
 
 def _own_network(backbone):
     if isinstance(backbone, (str, os.PathLike)) and str(backbone).endswith(".keras"):
-        backbone = load_model(backbone)
+        backbone = load_model(backbone, "backbone")
     functional = isinstance(backbone, keras.Model) and is_functional(backbone)
     if not functional or len(backbone.inputs) != 1 or len(backbone.inputs[0].shape) != 4:
         raise InputError(
@@ -183,12 +183,9 @@ def _own_network(backbone):
         )
     if len(backbone.outputs) != 1:
         raise InputError(f"backbone must have one output, got {len(backbone.outputs)}")
-    try:
+    # Not layers without a configuration, or with code, which is not run.
+    with blaming("backbone must be a model that Keras can copy: "):
         return copy_model(backbone)
-    except Exception as error:  # layers without a configuration, or with code, which is not run
-        raise InputError(
-            f"backbone must be a model that Keras can copy: {_short(error)}"
-        ) from error
 
 
 def _load_weights(network, weights):
@@ -198,10 +195,9 @@ def _load_weights(network, weights):
             "weights must be None, 'imagenet' or an .h5 file of weights, for a model or file of "
             f"one not 'imagenet', got {got(weights)}"
         )
-    try:
+    with blaming(f"weights {path} do not fit {network.name}: ", (ValueError, OSError, KeyError)):
+        check_weights(path)
         network.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise InputError(f"weights {path} do not fit {network.name}: {_short(error)}") from error
 
 
 def _as_wanted(images, wanted, input_size):
@@ -221,13 +217,9 @@ def _as_wanted(images, wanted, input_size):
 
 
 def _preprocessed(x, preprocess):
-    try:
+    said = f"preprocess must be made of Keras's layers and operations, got {preprocess!r}, which "
+    with blaming(f"{said}raises "):
         y = preprocess(x)
-    except Exception as error:  # whatever a function of somebody else's raises
-        raise InputError(
-            f"preprocess must be made of Keras's layers and operations, got {preprocess!r}, which "
-            f"raises {_short(error)}"
-        ) from error
     if not keras.backend.is_keras_tensor(y):
         raise InputError(f"preprocess must give images again, one output, got {got(y)}")
     return y
@@ -251,15 +243,13 @@ def _cut_flat(network, images, x, layer):
         raise InputError(f"layer must give maps or vectors, got {layer or 'the last'}: {end.shape}")
     lower = keras.Model(network.inputs[0], end)
     # What clone_model does, too; called on x, a model would become one nested layer without names.
-    try:
+    wanted = "image_shape, input_size and preprocess must lead to what"
+    with blaming(f"{wanted} {network.name} can be built for, got {x.shape[1:]}: ", ValueError):
         features = run_on(lower, x)
-    except ValueError as error:
-        raise InputError(
-            f"image_shape, input_size and preprocess must lead to what {network.name} can be built "
-            f"for, got {x.shape[1:]}: {_short(error)}"
-        ) from error
     if len(features.shape) > 2:
-        features = keras.layers.GlobalAveragePooling2D(name="features")(features)
+        features = keras.layers.GlobalAveragePooling2D(
+            name="features", data_format="channels_last"
+        )(features)
     return keras.Model(images, features, name=network.name)
 
 
@@ -267,8 +257,3 @@ def _near(name, known):
     """Three of the names: the most alike, else the last ones."""
     near = difflib.get_close_matches(name, known, n=3) if isinstance(name, str) else []
     return ", ".join(near or known[-3:])
-
-
-def _short(error):
-    """An error in a few lines; Keras may list all layers of a network."""
-    return textwrap.shorten(f"{type(error).__name__}: {error}", 400)

@@ -14,7 +14,7 @@ import keras
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import load_model
+from rotnet_keras._base.model_files import load_model
 from rotnet_keras.heads import remove_head
 
 ExtractorName = Literal["two_conv_fashion_mnist", "conv_blocks_fashion_mnist"]
