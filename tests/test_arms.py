@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -20,34 +22,28 @@ def extractor():
     return nin_extractor((12, 12, 1), 5, width=8, seed=1)
 
 
+def fit_arm(name, network, *, num_classes=3, seed=5, **settings):
+    how = {"unlabelled": UNLABELLED, "num_classes": num_classes, "seed": seed}
+    settings = ARMS[name].settings | settings
+    return ARMS[name].fit(network, IMAGES, LABELS, precision="float32", **how, **settings)
+
+
 @pytest.fixture(scope="module")
 def fit(extractor):
     """Fit an arm by name with two updates; each different call is made once."""
-    made = {}
 
+    @functools.cache
     def fit_once(name, *, of="extractor", repeat=0, seed=5):
         if name in GRAPH_ARMS:
             pytest.importorskip("graphlearning")
-        if (key := (name, of, repeat, seed)) not in made:
-            network = extractor if of == "extractor" else reinitialise(extractor, seed=77)
-            settings = dict(ARMS[name].settings)
-            if name in TRAINED:
-                settings["updates"] = 2
-            before = network.get_weights()
-            made[key] = ARMS[name].fit(
-                network,
-                IMAGES,
-                LABELS,
-                unlabelled=UNLABELLED,
-                num_classes=3,
-                seed=seed,
-                precision="float32",
-                **settings,
-            )
-            for old, new in zip(before, network.get_weights(), strict=True):
-                np.testing.assert_array_equal(old, new)  # the extractor given stays as it is
-            assert all(layer.trainable for layer in network.layers)
-        return made[key]
+        network = extractor if of == "extractor" else reinitialise(extractor, seed=77)
+        before = network.get_weights()
+        few = {"updates": 2} if name in TRAINED else {}
+        made = fit_arm(name, network, seed=seed, **few)
+        for old, new in zip(before, network.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)  # the extractor given stays as it is
+        assert all(layer.trainable for layer in network.layers)
+        return made
 
     return fit_once
 
@@ -133,13 +129,4 @@ def test_pretext_free_arms_are_those_named():
 @pytest.mark.parametrize("name", ARMS)
 def test_a_class_without_an_image_is_refused(extractor, name):
     with pytest.raises(ValueError, match=r"classes 0 to 3 and no others, got \[0, 1, 2\]"):
-        ARMS[name].fit(
-            extractor,
-            IMAGES,
-            LABELS,
-            unlabelled=UNLABELLED,
-            num_classes=4,
-            seed=0,
-            precision="float32",
-            **ARMS[name].settings,
-        )
+        fit_arm(name, extractor, num_classes=4, seed=0)

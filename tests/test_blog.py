@@ -20,13 +20,11 @@ def test_given_arms_start_from_the_given_weights(images):
 
 
 def test_classifier_is_the_fine_tuned_one_that_validates_best():
-    runs = {
-        ("fine_tuned", "short"): {
-            "model": "short",
-            "validation_accuracy": 0.8,
-            "test_accuracy": 0.7,
-        },
-        ("fine_tuned", "long"): {"model": "long", "validation_accuracy": 0.7, "test_accuracy": 0.9},
-        ("scratch", "long"): {"model": "scratch", "validation_accuracy": 0.9, "test_accuracy": 0.9},
+    accuracies = {  # on validation images, and on test images
+        ("fine_tuned", "short"): (0.8, 0.7),
+        ("fine_tuned", "long"): (0.7, 0.9),
+        ("scratch", "long"): (0.9, 0.9),
     }
-    assert jobs_blog.best_fine_tuned(runs) == "short"
+    names = ("model", "validation_accuracy", "test_accuracy")
+    runs = {run: dict(zip(names, (run, *told), strict=True)) for run, told in accuracies.items()}
+    assert jobs_blog.best_fine_tuned(runs) == ("fine_tuned", "short")

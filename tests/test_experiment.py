@@ -1,7 +1,8 @@
+"""The main job: what it writes and returns, and how it goes on where it was stopped."""
+
 import dataclasses
 import functools
 import json
-import pathlib
 import re
 
 import keras
@@ -16,7 +17,6 @@ from rotnet_keras import (
     draw_model,
     load_classifier,
     make_splits,
-    plot_accuracies,
     run_experiment,
     save_report,
     summarise,
@@ -27,66 +27,64 @@ from rotnet_keras.jobs import pictures as jobs_pictures
 from rotnet_keras.jobs import results as jobs_results
 
 ARMS = ("scratch", "frozen", "fine_tuned")
-NASTY = "<img src=x onerror=alert(1)>"
+OPTIONS = {"num_labels": 200, "quick": True, "verbose": 0}
 
 
 def first(examples, count):
     return Examples(examples.images[:count], examples.labels[:count])
 
 
-@pytest.fixture
-def few_images(monkeypatch):
-    """Let the experiment see only the beginning of each part; remember what it asked for."""
-    asked = {}
-    load = experiment.load_splits
-
-    def load_few(name, **options):
-        asked.update(options, name=name)
-        splits = load(name, **options)
-        return dataclasses.replace(
-            splits,
-            unlabelled=splits.unlabelled[:1500],
-            validation=first(splits.validation, 300),
-            test=first(splits.test, 400),
-        )
-
-    monkeypatch.setattr(experiment, "load_splits", load_few)
-    return asked
+def load_few(name, load=experiment.load_splits, **options):
+    """Only the beginning of each part."""
+    splits = load(name, **options)
+    few = {"validation": first(splits.validation, 300), "test": first(splits.test, 400)}
+    return dataclasses.replace(splits, unlabelled=splits.unlabelled[:1500], **few)
 
 
-@pytest.fixture
-def titles(monkeypatch):
-    """The titles of all figures that are saved, by file name."""
+def keep_titles(patch):
+    """Return the titles of all figures that are saved from now on, by file name."""
     seen = {}
     save = matplotlib.figure.Figure.savefig
 
     def savefig(figure, path, **options):
-        seen[re.sub(r"^\.part[^.]+\.", "", path.name)] = (
-            figure.get_suptitle()
-        )  # until it is renamed
+        name = re.sub(r"^\.part[^.]+\.", "", path.name)  # until it is renamed
+        seen[name] = figure.get_suptitle()
         save(figure, path, **options)
 
     def draw(model, path, *, title):
         seen["model.png"] = title
         return draw_model(model, path, title=title)
 
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", savefig)
-    monkeypatch.setattr(jobs_pictures, "draw_model", draw)
+    patch.setattr(matplotlib.figure.Figure, "savefig", savefig)
+    patch.setattr(jobs_pictures, "draw_model", draw)
     return seen
 
 
-def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, results, tmp_path):
-    made_by_hand = results
-    returned = run_experiment(
-        "garments", num_labels=200, seed=3, output=tmp_path, quick=True, verbose=0
-    )
-    results = json.loads((tmp_path / "results.json").read_text())
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    """A quick run on the stand-in: folder, results, what it asked for and got, figures' titles."""
+    folder, asked = tmp_path_factory.mktemp("stand_in"), {}
+
+    def load(name, **options):
+        splits = load_few(name, **options)
+        asked.update(options, test=splits.test)
+        return splits
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "load_splits", load)
+        titles = keep_titles(patch)
+        returned = run_experiment("garments", seed=3, output=folder, **OPTIONS)
+    return folder, returned, asked, titles
+
+
+def test_stand_in_run_says_what_it_is(stand_in, results):
+    folder, returned, asked, _ = stand_in
+    made_by_hand, results = results, json.loads((folder / "results.json").read_text())
     assert results == returned
-    assert results["dataset"] == "garments"
-    assert results["stand_in"] is True
-    assert (results["seed"], few_images["seed"]) == (3, 3)
-    assert (results["num_unlabelled"], results["num_labels"]) == (1500, 200)
-    assert (results["feature_dim"], results["parameters"]) == (16, 17616)
+    wanted = {"dataset": "garments", "stand_in": True, "seed": 3, "num_labels": 200}
+    wanted |= {"num_unlabelled": 1500, "feature_dim": 16, "parameters": 17616}
+    assert wanted.items() <= results.items()
+    assert asked["seed"] == 3
     assert 0.25 < results["rotation_accuracy"] <= 1
     assert set(results["arms"]) == set(ARMS)
     for arm in results["arms"].values():
@@ -99,30 +97,32 @@ def test_stand_in_run_writes_everything_and_says_what_it_is(few_images, titles, 
     for name in ("asked", "epochs", "seconds"):
         assert results[name].keys() == made_by_hand[name].keys()
 
+
+def test_stand_in_run_writes_everything(stand_in):
+    folder, _, _, titles = stand_in
     pictures = {"rotations.png", "training.png", "umap.png", "accuracies.png", "confusion.png"}
     assert set(titles) == pictures | {"model.png"}
     assert all("STAND-IN" in title for title in titles.values())
-    diagram = "model.png" if (tmp_path / "model.png").exists() else "model.txt"
+    diagram = "model.png" if (folder / "model.png").exists() else "model.txt"
     models = {f"{name}.keras" for name in ("rotation_model", "extractor", "classifier")}
-    written = {path.name for path in tmp_path.iterdir()}
+    written = {path.name for path in folder.glob("[!.]*")}
     assert written == pictures | models | {diagram, "results.json", "classifier.json"}
-    report = save_report(tmp_path).read_text()
+    report = save_report(folder).read_text()
     assert "Stand-in garments: these images were drawn" in report
     assert "rk.run_experiment(&#39;garments&#39;, num_labels=200, seed=3, quick=True)" in report
-    assert report.count('<img src="data:image/png;base64,') == len(list(tmp_path.glob("*.png")))
+    assert report.count('<img src="data:image/png;base64,') == len(list(folder.glob("*.png")))
 
 
-def test_saved_models_are_those_of_the_results(few_images, tmp_path):
-    results = run_experiment("garments", num_labels=200, output=tmp_path, quick=True, verbose=0)
-    test = experiment.load_splits("garments").test
+def test_saved_models_are_those_of_the_results(stand_in):
+    folder, results, asked, _ = stand_in
+    test = asked["test"]
     classifier, rotation_model, extractor = (
-        keras.models.load_model(tmp_path / f"{name}.keras")
+        keras.models.load_model(folder / f"{name}.keras")
         for name in ("classifier", "rotation_model", "extractor")
     )
     assert accuracy(classifier, *test) in results["arms"]["fine_tuned"].values()
-    assert (
-        jobs_results.rotation_accuracy(rotation_model, test.images) == results["rotation_accuracy"]
-    )
+    told = jobs_results.rotation_accuracy(rotation_model, test.images)
+    assert told == results["rotation_accuracy"]
     assert extractor.output_shape == (None, 16)
     np.testing.assert_array_equal(
         extractor.get_layer("conv1").kernel, rotation_model.get_layer("conv1").kernel
@@ -130,7 +130,7 @@ def test_saved_models_are_those_of_the_results(few_images, tmp_path):
 
 
 @pytest.mark.slow
-def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
+def test_own_images_with_weights_from_elsewhere(tmp_path):
     """A network that knows bright from dark beforehand: its arms stand beside the others."""
     labels = np.arange(120) % 2
     images = np.random.default_rng(0).integers(0, 60, (120, 12, 12, 1), "uint8")
@@ -139,9 +139,8 @@ def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
     splits = make_splits(images, labels, unlabelled=images, class_names=names, name="$own^$")
     pixels = keras.Input((16, 16, 3))
     network = keras.Model(pixels, keras.layers.Conv2D(8, 3, name="maps")(pixels), name="net")
-    results = run_experiment(
-        splits, backbone=network, layer="maps", output=tmp_path, quick=True, verbose=0
-    )
+    options = {"layer": "maps", "output": tmp_path, "quick": True, "verbose": 0}
+    results = run_experiment(splits, backbone=network, **options)
     given = {"given_frozen", "given_fine_tuned"}
     assert set(results["arms"]) == {*ARMS, *given}
     assert (results["backbone"], results["layer"], results["dataset"]) == ("net", "maps", "$own^$")
@@ -154,102 +153,6 @@ def test_own_images_with_weights_from_elsewhere(titles, tmp_path):
     assert accuracy(loaded, *splits.test) in results["arms"]["fine_tuned"].values()
     table = summarise([results])
     assert table.loc["given_frozen, long", "blog":"mean"].isna().tolist() == [True, False]
-
-
-@pytest.fixture(scope="module")
-def explored(tmp_path_factory):
-    """A run on a folder that is called like the blog's data, with all that can be asked for."""
-    folder = tmp_path_factory.mktemp("run")
-    for number in range(72):
-        place = folder / "fashion_mnist" / ["bag", NASTY][number % 2]
-        place.mkdir(parents=True, exist_ok=True)
-        picture = np.random.default_rng(number).integers(0, 60, (12, 12, 3)) + 150 * (number % 2)
-        keras.utils.save_img(place / f"{number}.png", picture, scale=False)
-    bars = []
-
-    def draw(accuracies):
-        bars.extend(accuracies)
-        return plot_accuracies(accuracies)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(jobs_pictures, "plot_accuracies", draw)
-        options = {"num_labels": 12, "image_size": 12, "channels": 1, "seed": 2, "quick": True}
-        options |= {"output": "out", "explorer": True, "tensorboard": "board", "verbose": 0}
-        results = run_experiment(pathlib.Path("fashion_mnist"), **options)
-        again = run_experiment(pathlib.Path("fashion_mnist"), skip_finished=True, **options)
-    assert again == results
-    assert bars == ["this run, short training", "this run, long training"]  # none of the blog's
-    return folder, results
-
-
-def test_an_explorer_of_the_three_networks(explored, open_page):
-    folder, results = explored
-    page = folder / "out" / "explorer.html"
-    text = page.read_text(encoding="utf-8")
-    facts = json.loads(re.search(r'id="facts">(.*?)</script>', text, re.DOTALL)[1])
-    networks = ["random weights", "pretrained on rotations", "fine-tuned on labels"]
-    depths = ["pool1", "pool2", "features"]
-    assert facts["maps"] == [{"network": n, "depth": d} for n in networks for d in depths]
-    assert [colouring["name"] for colouring in facts["colourings"]] == [
-        *("class", "predicted class", "error", "rotation accuracy")
-    ]
-    assert results["num_test"] == 12
-    assert "fashion_mnist, quick run: 12 test images" in text
-    assert results["seconds"].keys() >= {"explorer"}
-    opened = open_page(page)
-    opened.wait_for_selector("body[data-ready]")
-    assert opened.locator("#count").inner_text() == "12 of 12 images"
-
-
-def test_the_explorer_is_asked_for_and_no_setting_of_the_training(explored):
-    folder, results = explored
-    assert results["asked"]["explorer"] is True
-    assert "explorer" not in {*results} - {"asked"}
-    assert "tensorboard" not in {*results, *results["asked"]}
-    written = {path.name for path in (folder / "out").iterdir()}
-    assert "explorer.html" in written
-    assert "unfinished" not in written
-
-
-def test_a_folder_named_like_the_blogs_data_has_other_figures(explored):
-    folder, results = explored
-    assert (results["asked"]["dataset"], results["dataset"]) == ("./fashion_mnist", "fashion_mnist")
-    report = save_report(folder / "out").read_text()
-    assert "blog" not in report
-    assert (
-        "rk.run_experiment(&#39;./fashion_mnist&#39;, image_size=12, channels=1, num_labels=12"
-        in (report)
-    )
-    assert "explorer=True)" in report
-    assert '<a href="explorer.html">' in report
-
-
-def test_a_run_for_tensorboard_has_every_curve_and_the_test_images(explored):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    folder, results = explored
-    runs = {f"{arm}_{budget}" for arm in ARMS for budget in ("short", "long")}
-    assert {path.name for path in (folder / "board").iterdir()} == runs | {
-        "pretraining",
-        "features",
-    }
-    for run in (*runs, "pretraining"):
-        steps = results["epochs"][", ".join(run.rsplit("_", 1)) if run in runs else run]
-        for part in ("train", "validation"):
-            events = accumulator.EventAccumulator(str(folder / "board" / run / part))
-            events.Reload()
-            tags = set(events.Tags()["tensors"])
-            rate = {"epoch_learning_rate"} if run.endswith("long") and part == "train" else set()
-            assert tags == {"epoch_loss", "epoch_accuracy"} | rate
-            for tag in tags:
-                assert [event.step for event in events.Tensors(tag)] == [*range(steps)]
-    features = folder / "board" / "features"
-    assert np.loadtxt(features / "tensors.tsv").shape == (12, 16)
-    head, *lines = (features / "metadata.tsv").read_text().splitlines()
-    assert head == "class\tpredicted"
-    told, true = np.array([line.split("\t") for line in lines]).T[::-1]
-    assert {*true} == {"bag", NASTY}
-    assert np.mean(told == true) in {*results["arms"]["fine_tuned"].values()}
 
 
 @pytest.mark.slow
@@ -296,20 +199,19 @@ def test_only_the_default_data_set_may_fall_back(monkeypatch, tmp_path):
     assert asked == [("fashion_mnist", True), ("fashion_mnist", False)]
 
 
-OPTIONS = {"num_labels": 200, "quick": True, "verbose": 0}
-
-
 @pytest.fixture
-def quick_training(few_images, monkeypatch):
+def quick_training(monkeypatch):
     """Two epochs of each long budget, and no map: what is looked at is which run goes on."""
-    monkeypatch.setattr(experiment, "load_splits", functools.cache(experiment.load_splits))
+    monkeypatch.setattr(experiment, "load_splits", functools.cache(load_few))
     settings = jobs_blog.budget_settings
 
     def short(budget, **options):
         return settings(budget, **options) | {"epochs": 2}
 
     monkeypatch.setattr(jobs_blog, "budget_settings", short)
-    monkeypatch.setattr(experiment, "umap_map", lambda features, seed: np.asarray(features)[:, :2])
+    monkeypatch.setattr(
+        experiment, "umap_points", lambda features, seed: np.asarray(features)[:, :2]
+    )
 
 
 def weights(path):
@@ -332,7 +234,7 @@ def test_a_stopped_run_goes_on_and_ends_like_an_unbroken_one(quick_training, mon
             patch.setitem(owner, name, value)
             with pytest.raises(KeyboardInterrupt):
                 run_experiment("garments", output=tmp_path / "broken", **OPTIONS)
-        assert [path.name for path in (tmp_path / "broken").iterdir()] == ["unfinished"]
+        assert [path.name for path in (tmp_path / "broken").glob("[!.]*")] == ["unfinished"]
     broken = run_experiment("garments", output=tmp_path / "broken", **OPTIONS)
     assert (whole | {"seconds": 0}) == (broken | {"seconds": 0})
     names = {path.name for path in (tmp_path / "whole").iterdir()}
@@ -346,7 +248,7 @@ def test_a_stopped_run_goes_on_and_ends_like_an_unbroken_one(quick_training, mon
 @pytest.mark.slow
 def test_earlier_results_stay_until_new_ones_are_there(quick_training, monkeypatch, tmp_path):
     run_experiment("garments", output=tmp_path, **OPTIONS)
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path: path.read_bytes() for path in tmp_path.glob("[!.]*")}
 
     def full(*_, **__):
         raise OSError("No space left on device")
@@ -355,13 +257,13 @@ def test_earlier_results_stay_until_new_ones_are_there(quick_training, monkeypat
         patch.setattr(matplotlib.figure.Figure, "savefig", full)
         with pytest.raises(OSError, match=r"rotations.png cannot be written: No space left"):
             run_experiment("garments", seed=1, output=tmp_path, **OPTIONS)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert {path: path.read_bytes() for path in tmp_path.glob("[!.]*") if path.is_file()} == before
     with pytest.raises(ValueError, match=r"unfinished of one with {'seed': 1}: give another out"):
         run_experiment("garments", seed=2, output=tmp_path, **OPTIONS)
     (tmp_path / "unfinished" / "settings.json").write_text("{")
     with pytest.raises(ValueError, match=r"settings.json cannot be read .*: delete .*unfinished"):
         run_experiment("garments", seed=1, output=tmp_path, **OPTIONS)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert {path: path.read_bytes() for path in tmp_path.glob("[!.]*") if path.is_file()} == before
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):

@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotnet_keras import (
-    conv_blocks_extractor,
-    cut_at_block,
-    extract_features,
-    features_by_depth,
-    save_explorer,
-)
+import rotnet_keras as rk
+from rotnet_keras import features_by_depth, save_explorer
 from rotnet_keras.viewing import explorer
 
 # Twelve images on a grid of 4 × 3, in every map elsewhere, so that each can be pointed at.
@@ -28,6 +23,9 @@ NAMES = ["Bag", NASTY, "</script><b>$x_1$"]
 LOGITS = np.zeros((12, 3))
 LOGITS[np.arange(12), np.where(np.arange(12) < 8, LABELS, 0)] = 3  # of the last four, 9 is right
 TOLD = np.array([0.25, 0.5, 1.0] * 4)
+BY_MODEL = {"logits": LOGITS, "rotation_accuracies": TOLD}
+PLOT = "Bokeh.documents[0].get_model_by_name('plot')"
+ACROSS = f"(({{ start, end }}) => end - start)({PLOT}.x_range)"  # how much of the map is in view
 
 
 def greys(count=12, channels=1):
@@ -37,14 +35,19 @@ def greys(count=12, channels=1):
 
 @pytest.fixture
 def page(tmp_path, open_page):
-    def page(features=MAPS, **options):
-        told = {"logits": LOGITS, "rotation_accuracies": TOLD}
-        path = save_explorer(tmp_path / "a.html", features, greys(), LABELS, NAMES, **told)
-        opened = open_page(path, reduced_motion="reduce", **options)
+    def page(features=MAPS, told=BY_MODEL, *, channels=1, motion="reduce", **options):
+        images = greys(channels=channels)
+        path = save_explorer(tmp_path / "a.html", features, images, LABELS, NAMES, **told)
+        opened = open_page(path, reduced_motion=motion, **options)
         opened.wait_for_selector("body[data-ready]")
         return opened
 
     return page
+
+
+@pytest.fixture
+def opened(page):
+    return page()
 
 
 def column(page, name, source="points"):
@@ -55,28 +58,12 @@ def column(page, name, source="points"):
 
 def pixels(page, i):
     """Where on the screen an image's point is."""
-    found = page.evaluate(
-        """(i) => {
-            const plot = Bokeh.documents[0].get_model_by_name("plot");
-            const { x, y } = Bokeh.documents[0].get_model_by_name("points").data;
-            const box = document.getElementById("plot").getBoundingClientRect();
-            const part = (value, { start, end }) => (value - start) / (end - start);
-            return [
-                box.left + part(x[i], plot.x_range) * box.width,
-                box.bottom - part(y[i], plot.y_range) * box.height,
-            ];
-        }""",
-        i,
-    )
-    return tuple(found)
-
-
-def wide(page):
-    """How much of the map is in view, across."""
-    program = (
-        "(({ start, end }) => end - start)(Bokeh.documents[0].get_model_by_name('plot').x_range)"
-    )
-    return page.evaluate(program)
+    box, ends = page.locator("#plot").bounding_box(), "({ start, end }) => [start, end]"
+    ranges = page.evaluate(f"[{PLOT}.x_range, {PLOT}.y_range].map({ends})")
+    (left, right), (bottom, top) = ranges
+    x, y = (column(page, name)[i] for name in "xy")
+    across, up = (x - left) / (right - left), (y - bottom) / (top - bottom)
+    return box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"]
 
 
 def said(page):
@@ -91,8 +78,7 @@ def colour_of_picture(page):
 
 
 @pytest.mark.parametrize("i", [0, 5, 11])
-def test_hovering_shows_the_image_its_class_and_what_the_model_says(page, i):
-    opened = page()
+def test_hovering_shows_the_image_its_class_and_what_the_model_says(opened, i):
     assert not opened.locator("#card").is_visible()
     opened.mouse.move(*pixels(opened, i))
     opened.wait_for_selector("#card:not([hidden])")
@@ -108,8 +94,7 @@ def test_hovering_shows_the_image_its_class_and_what_the_model_says(page, i):
     assert not opened.locator("#card").is_visible()
 
 
-def test_menus_change_colours(page):
-    opened = page()
+def test_menus_change_colours(opened):
     options = opened.locator("#colouring option").all_inner_texts()
     assert options == ["class", "predicted class", "error", "rotation accuracy"]
     by_class = column(opened, "colour")
@@ -130,8 +115,7 @@ def test_menus_change_colours(page):
     assert opened.locator("#legend .name").all_inner_texts() == shares
 
 
-def test_menus_move_the_same_points(page):
-    opened = page()
+def test_menus_move_the_same_points(opened):
     assert opened.locator("#network option").all_inner_texts() == ["random", "fine-tuned"]
     assert opened.locator("#depth option").all_inner_texts() == ["block 1", "block 2"]
     seen = []
@@ -148,10 +132,8 @@ def test_menus_move_the_same_points(page):
     assert len(set(seen)) == 4
 
 
-def test_points_are_on_their_way_for_a_moment(tmp_path, open_page):
-    path = save_explorer(tmp_path / "a.html", MAPS, greys(), LABELS, NAMES)
-    opened = open_page(path)
-    opened.wait_for_selector("body[data-ready]")
+def test_points_are_on_their_way_for_a_moment(page):
+    opened = page(told={}, motion="no-preference")
     start = column(opened, "x")
     opened.select_option("#network", "fine-tuned")
     opened.wait_for_selector("body[data-moving=true]")
@@ -160,8 +142,7 @@ def test_points_are_on_their_way_for_a_moment(tmp_path, open_page):
     np.testing.assert_allclose(column(opened, "x"), column(opened, "x2"))
 
 
-def test_the_legend_hides_a_class_and_shows_it_again(page):
-    opened = page()
+def test_the_legend_hides_a_class_and_shows_it_again(opened):
     opened.get_by_role("button", name="Bag").click()
     gone = [value is None or np.isnan(value) for value in column(opened, "x")]
     assert gone == (LABELS == 0).tolist()
@@ -176,8 +157,7 @@ def test_the_legend_hides_a_class_and_shows_it_again(page):
     assert opened.locator("#count").inner_text() == "12 of 12 images"
 
 
-def test_with_all_hidden_the_arrow_keys_do_nothing(page):
-    opened = page()
+def test_with_all_hidden_the_arrow_keys_do_nothing(opened):
     for button in opened.locator("#legend button").all():
         button.click()
     assert opened.locator("#count").inner_text() == "0 of 12 images"
@@ -189,16 +169,14 @@ def test_with_all_hidden_the_arrow_keys_do_nothing(page):
     assert said(opened)["image"] == "0 (counted from 0)"
 
 
-def test_a_hidden_image_is_not_met(page):
-    opened = page()
+def test_a_hidden_image_is_not_met(opened):
     place = pixels(opened, 0)
     opened.get_by_role("button", name="Bag").click()
     opened.mouse.move(*place)
     assert not opened.locator("#card").is_visible()
 
 
-def test_the_keyboard_reaches_all(page):
-    opened = page()
+def test_the_keyboard_reaches_all(opened):
     reached = []
     while "map" not in reached[-1:] and len(reached) < 20:
         opened.keyboard.press("Tab")
@@ -212,11 +190,11 @@ def test_the_keyboard_reaches_all(page):
     right, down = np.subtract(pixels(opened, i), start)
     assert right > 0
     assert abs(down) <= right
-    whole = wide(opened)
+    whole = opened.evaluate(ACROSS)
     opened.keyboard.press("+")
-    assert wide(opened) == pytest.approx(0.7 * whole)
+    assert opened.evaluate(ACROSS) == pytest.approx(0.7 * whole)
     opened.keyboard.press("0")
-    assert wide(opened) == pytest.approx(whole)
+    assert opened.evaluate(ACROSS) == pytest.approx(whole)
     opened.keyboard.press("Escape")
     assert not opened.locator("#card").is_visible()
     opened.get_by_role("button", name="Bag").focus()
@@ -224,8 +202,7 @@ def test_the_keyboard_reaches_all(page):
     assert opened.locator("#count").inner_text() == "8 of 12 images"
 
 
-def test_the_arrow_keys_go_on_from_a_click(page):
-    opened = page()
+def test_the_arrow_keys_go_on_from_a_click(opened):
     opened.mouse.click(*pixels(opened, 5))
     assert said(opened)["image"] == "5 (counted from 0)"
     opened.keyboard.press("ArrowRight")
@@ -245,42 +222,38 @@ def test_a_phone_shows_the_card_at_a_tap(page):
     assert min(sizes) >= 36  # what a finger meets
 
 
-def test_names_stay_text(page):
-    opened = page()
+def test_names_stay_text(opened):
     assert opened.locator("#legend .name").all_inner_texts() == NAMES
     assert opened.locator("#legend img, #card img, b").count() == 0
 
 
-def test_the_wheel_zooms_and_the_card_stays_at_its_point(page):
-    opened = page()
+def test_the_wheel_zooms_and_the_card_stays_at_its_point(opened):
     opened.mouse.click(*pixels(opened, 5))
-    left, whole = pixels(opened, 6)[0], wide(opened)
+    left, whole = pixels(opened, 6)[0], opened.evaluate(ACROSS)
     box = opened.locator("#card").bounding_box()
     opened.mouse.wheel(0, -300)
-    opened.wait_for_function(
-        f"""() => {{
-            const {{ start, end }} = Bokeh.documents[0].get_model_by_name("plot").x_range;
-            return end - start < 0.95 * {whole};
-        }}"""
-    )
+    opened.wait_for_function(f"{ACROSS} < 0.95 * {whole}")
     assert pixels(opened, 6)[0] - left > 10  # it was right of the pointer, and is further now
     assert said(opened)["image"] == "5 (counted from 0)"
     assert opened.locator("#card").bounding_box() == pytest.approx(box, abs=2)
 
 
-def test_without_a_model_there_are_no_menus_for_it(tmp_path, open_page):
-    path = save_explorer(tmp_path / "a.html", {"features": GRID}, greys(channels=3), LABELS, NAMES)
-    opened = open_page(path)
-    opened.wait_for_selector("body[data-ready]")
+def test_without_a_model_there_are_no_menus_for_it(page):
+    opened = page({"features": GRID}, told={}, channels=3, motion="no-preference")
     for menu in ("network", "depth", "colouring"):
         assert not opened.locator(f"#{menu}").is_visible()
     opened.mouse.move(*pixels(opened, 3))
     assert said(opened) == {"image": "3 (counted from 0)", "class": "Bag"}
 
 
-def data_of(path, name):
+def picture_in(path, kind):
+    stored = re.search(rf'src="data:image/{kind};base64,([^"]+)"', path.read_text())[1]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(stored))))
+
+
+def facts_of(path):
     text = path.read_text(encoding="utf-8")
-    return json.loads(re.search(rf'id="{name}">(.*?)</script>', text, re.DOTALL)[1])
+    return json.loads(re.search(r'id="facts">(.*?)</script>', text, re.DOTALL)[1])
 
 
 @pytest.mark.parametrize(("side", "channels", "kind"), [(9, 1, "png"), (64, 3, "jpeg")])
@@ -288,10 +261,8 @@ def test_the_picture_of_all_images(tmp_path, side, channels, kind):
     images = np.zeros((5, side, side, channels), "float32")
     images[3] = 200.4
     path = save_explorer(tmp_path / "a.html", {"a": GRID[:5]}, images, LABELS[:5], NAMES)
-    stored = re.search(rf'src="data:image/{kind};base64,([^"]+)"', path.read_text())[1]
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(stored))))
-    shown = min(side, 48)
-    assert data_of(path, "facts")["side"] == shown
+    picture, shown = picture_in(path, kind), min(side, 48)
+    assert facts_of(path)["side"] == shown
     assert picture.shape[:2] == (3 * shown, 3 * shown)
     cells = picture.reshape(3, shown, 3, shown, -1).mean(axis=(1, 3, 4)).ravel()
     np.testing.assert_allclose(cells, np.where(np.arange(9) == 3, 200, 0), atol=2)
@@ -301,8 +272,7 @@ def test_the_colours_of_one_image_stay_out_of_the_next(tmp_path):
     images = np.zeros((4, 28, 28, 3), "uint8")
     images[[0, 3], ..., 0] = images[[1, 2], ..., 2] = 255  # red and blue
     path = save_explorer(tmp_path / "a.html", {"a": GRID[:4]}, images, LABELS[:4], NAMES)
-    stored = re.search(r'src="data:image/jpeg;base64,([^"]+)"', path.read_text())[1]
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(stored)))).astype(int)
+    picture = picture_in(path, "jpeg").astype(int)
     rows = [np.concatenate(images[pair], axis=1) for pair in ([0, 1], [2, 3])]
     assert abs(picture - np.concatenate(rows)).max() < 20
 
@@ -322,39 +292,34 @@ def test_features_are_laid_out_and_maps_taken_as_they_are(tmp_path, monkeypatch)
 
     monkeypatch.setattr(explorer, "umap_points", lay_out)
     wide = np.random.default_rng(0).normal(size=(12, 5))
-    options = {"seed": 3, "cache": tmp_path}
-    path = save_explorer(
-        tmp_path / "a.html", {"w": wide, "map": GRID}, greys(), LABELS, NAMES, **options
-    )
+    given = (tmp_path / "a.html", {"w": wide, "map": GRID}, greys(), LABELS, NAMES)
+    path = save_explorer(*given, seed=3, cache=tmp_path)
     assert asked == [((12, 5), 3, tmp_path)]
-    assert data_of(path, "facts")["maps"] == [
-        {"network": "w", "depth": ""},
-        {"network": "map", "depth": ""},
-    ]
+    maps = [{"network": name, "depth": ""} for name in ("w", "map")]
+    assert facts_of(path)["maps"] == maps
 
 
 def test_features_of_each_depth_and_network():
-    first, second = (conv_blocks_extractor((16, 16, 1), (2, 3), seed=seed) for seed in (0, 1))
+    first, second = (rk.conv_blocks_extractor((16, 16, 1), (2, 3), seed=seed) for seed in (0, 1))
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 1), "uint8")
     features = features_by_depth({"a": first, "b": second}, images)
     assert list(features) == ["a", "b"]
     assert list(features["a"]) == ["block1", "block2", "features"]
     for name, network in (("a", first), ("b", second)):
-        np.testing.assert_array_equal(features[name]["features"], extract_features(network, images))
+        whole = rk.extract_features(network, images)
+        np.testing.assert_array_equal(features[name]["features"], whole)
         # (6, 4, 4, 3), of which the grid is all
-        maps = extract_features(cut_at_block(network, 2), images)
+        maps = rk.extract_features(rk.cut_at_block(network, 2), images)
         np.testing.assert_allclose(features[name]["block2"], maps.reshape(6, -1), atol=1e-6)
-    other = conv_blocks_extractor((16, 16, 1), (2,))
+    other = rk.conv_blocks_extractor((16, 16, 1), (2,))
     with pytest.raises(ValueError, match="networks must have the same blocks, got"):
         features_by_depth({"a": first, "c": other}, images)
 
 
 def test_many_shares_are_shown_in_tenths():
     places, entries = explorer._levels(np.linspace(0, 1, 200))
-    assert [entry["name"] for entry in entries[:2]] == [
-        "0% of its rotations",
-        "10% of its rotations",
-    ]
+    names = [entry["name"] for entry in entries[:2]]
+    assert names == ["0% of its rotations", "10% of its rotations"]
     assert len(entries) == 11
     assert (places.min(), places.max()) == (0, 10)
     assert len(explorer._levels(np.ones(3))[1]) == 1

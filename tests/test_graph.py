@@ -1,11 +1,11 @@
 import sys
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
+from small_networks import block_of_pixels
 
 from rotnet_keras import accuracy, conv_blocks_extractor, extract_features, predict_classes
 from rotnet_keras.few_labels.graph import (
@@ -143,35 +143,32 @@ def cosines(a, b):
 
 @pytest.fixture
 def seen(extractor):
-    """Twenty labelled images, others, and the standardised features of both, uncompressed."""
+    """Twenty images, six others, and how near the others' standardised features are to theirs."""
     images = RNG.integers(0, 256, (26, 12, 12, 1), "uint8")
     features = extract_features(block_features(extractor, [2]), images).astype("float64")
     spread = features[:20].std(axis=0)
     features = (features - features[:20].mean(axis=0)) / np.where(spread > 0, spread, 1)
-    return images[:20], images[20:], features[:20], features[20:]
+    # Twenty images lie in a space of at most 19 dimensions: only what is seen there counts.
+    basis = np.linalg.svd(features[:20], full_matrices=False)[2][:19]
+    return images[:20], images[20:], cosines(features[20:] @ basis.T, features[:20] @ basis.T)
+
+
+SEEN = {"blocks": [2], "dimensions": 19}
 
 
 @pytest.mark.parametrize("temperature", [0.02, 0.5])
 def test_soft_neighbours_weigh_all_images_by_nearness(extractor, seen, temperature):
-    images, others, near, far = seen
-    labels = np.arange(20) % 3
-    settings = {"blocks": [2], "dimensions": 19, "temperature": temperature}
-    classifier = soft_neighbours(extractor, images, labels, **settings)
-    # Twenty images lie in a space of at most 19 dimensions: only what is seen there counts.
-    basis = np.linalg.svd(near, full_matrices=False)[2][:19]
-    weights = softmax(cosines(far @ basis.T, near @ basis.T) / temperature, axis=1)
-    expected = np.log(weights @ np.eye(3)[labels] + 1e-6)
+    (images, others, nearness), labels = seen, np.arange(20) % 3
+    classifier = soft_neighbours(extractor, images, labels, temperature=temperature, **SEEN)
+    expected = np.log(softmax(nearness / temperature, axis=1) @ np.eye(3)[labels] + 1e-6)
     np.testing.assert_allclose(extract_features(classifier, others), expected, atol=0.02)
 
 
 def test_cold_soft_neighbours_are_the_nearest(extractor, seen):
-    images, others, near, far = seen
-    labels = np.arange(20) % 2
-    settings = {"blocks": [2], "dimensions": 19, "temperature": 1e-3}
-    classifier = soft_neighbours(extractor, images, labels, **settings)
-    basis = np.linalg.svd(near, full_matrices=False)[2][:19]
-    nearest = cosines(far @ basis.T, near @ basis.T).argmax(axis=1)
-    np.testing.assert_array_equal(predict_classes(classifier, others), labels[nearest])
+    (images, others, nearness), labels = seen, np.arange(20) % 2
+    classifier = soft_neighbours(extractor, images, labels, temperature=1e-3, **SEEN)
+    told = predict_classes(classifier, others)
+    np.testing.assert_array_equal(told, labels[nearness.argmax(axis=1)])
 
 
 def test_soft_neighbours_refuse_no_temperature(extractor, images):
@@ -197,9 +194,8 @@ def test_the_graph_holds_the_first_images_and_all_that_are_labelled(extractor):
     pytest.importorskip("graphlearning")
     images = RNG.integers(0, 256, (40, 12, 12, 1), "uint8")
     expected, _ = guess_labels(extractor, images[:25], [0, 1, 2, 1])
-    np.testing.assert_array_equal(
-        guess_labels(extractor, images, [0, 1, 2, 1], most=25)[0], expected
-    )
+    spread, _ = guess_labels(extractor, images, [0, 1, 2, 1], most=25)
+    np.testing.assert_array_equal(spread, expected)
     labels = np.arange(30) % 3
     np.testing.assert_array_equal(guess_labels(extractor, images, labels, most=25)[0], labels)
 
@@ -215,9 +211,7 @@ def one_telling_pixel(count=400, size=4):
 def test_evening_out_the_classes_brings_out_what_tells_them_apart():
     pytest.importorskip("graphlearning")
     images, classes = one_telling_pixel()
-    pixels = keras.Input(images.shape[1:])
-    maps = keras.layers.Activation("linear", name="block1")(pixels)
-    plain = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(maps))
+    plain = block_of_pixels(images.shape[1:])
     known = np.where(np.arange(len(images)) < 20, classes, -1)
     once, _ = spread_labels(extract_features(block_features(plain), images), known)
     _, classifier = guess_labels(plain, images, classes[:20])

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,19 +42,28 @@ def weights(path):
     return keras.models.load_model(path).get_weights()
 
 
-def test_a_run_leaves_models_numbers_and_a_checkpoint(tmp_path, images):
-    results = run_pretraining(images=images, output=tmp_path, **SETTINGS)
-    assert json.loads((tmp_path / "pretraining.json").read_text()) == results
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The images, the folder and the results of a finished run."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), "uint8")
+    output = tmp_path_factory.mktemp("finished")
+    return images, output, run_pretraining(images=images, output=output, **SETTINGS)
+
+
+def test_a_run_leaves_models_numbers_and_a_checkpoint(finished):
+    _, folder, results = finished
+    assert json.loads((folder / "pretraining.json").read_text()) == results
     assert len(results["history"]["loss"]) == 3
     assert results["images_per_second"] > 0
-    assert keras.models.load_model(tmp_path / "rotation_model.keras").output_shape == (None, 4)
-    assert keras.models.load_model(tmp_path / "extractor.keras").output_shape == (None, 16)
+    assert keras.models.load_model(folder / "rotation_model.keras").output_shape == (None, 4)
+    assert keras.models.load_model(folder / "extractor.keras").output_shape == (None, 16)
     names = {"extractor.keras", "pretraining.json", "pretraining.weights.h5"}
-    assert {path.name for path in tmp_path.iterdir()} == {*names, "rotation_model.keras"}
+    assert {path.name for path in folder.glob("[!.]*")} == {*names, "rotation_model.keras"}
 
 
-def test_the_same_call_goes_on_where_it_is_and_another_is_refused(tmp_path, images):
-    first = run_pretraining(images=images, output=tmp_path, **SETTINGS)
+def test_the_same_call_goes_on_where_it_is_and_another_is_refused(finished, tmp_path):
+    images, folder, first = finished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     before = weights(tmp_path / "extractor.keras")
     again = run_pretraining(images=images, output=tmp_path, **SETTINGS)
     assert again["history"] == first["history"]
@@ -92,7 +102,7 @@ def test_unknown_network_and_folder_without_size(tmp_path, folder):
         run_pretraining(images=folder, output=tmp_path)
 
 
-def test_a_folder_streams_every_picture(folder, tmp_path):
+def test_a_folder_streams_every_picture(folder):
     dataset = stream_images(folder, image_size=28, seed=1)
     assert dataset.element_spec == tf.TensorSpec((28, 28, 3), tf.uint8)
     assert int(dataset.cardinality()) == 30
@@ -102,12 +112,16 @@ def test_a_folder_streams_every_picture(folder, tmp_path):
     assert [int(part.cardinality()) for part in parts] == [8, 8, 7, 7]
     read = [image[..., 0].tobytes() for part in parts for image in part.as_numpy_iterator()]
     assert sorted(read) == drawn  # each host its own, together all
-    with pytest.raises(DatasetError, match="holds no pictures"):
-        stream_images(tmp_path, image_size=28)
-    with pytest.raises(DatasetError, match="nowhere is no folder"):
-        stream_images(tmp_path / "nowhere", image_size=28)
-    with pytest.raises(ValueError, match="source: there is no folder photos, and name must be a"):
-        stream_images("photos", image_size=28)
+
+
+def test_what_holds_no_pictures_is_refused(tmp_path):
+    for source, error, said in (
+        (tmp_path, DatasetError, "holds no pictures"),
+        (tmp_path / "nowhere", DatasetError, "nowhere is no folder"),
+        ("photos", ValueError, "source: there is no folder photos, and name must be a"),
+    ):
+        with pytest.raises(error, match=said):
+            stream_images(source, image_size=28)
 
 
 def test_a_named_data_set_streams_like_it_is_loaded(splits):
@@ -240,14 +254,10 @@ def test_two_processes_end_like_one(start, tmp_path):
         assert statuses == [0, 0], said
         assert "2 devices, host 1 of 2" in said[1]
         assert "hosts must stay the 2 that this process started with, got None" in said[1]
-        assert (
-            "batch_size must be shared out evenly among 2 hosts with 2 devices each, got 6"
-            in (said[1])
-        )
-        pairs = zip(
-            weights(ends["one"] / "net.keras"), weights(ends[name] / "net.keras"), strict=True
-        )
-        for one, several in pairs:
+        uneven = "batch_size must be shared out evenly among 2 hosts with 2 devices each, got 6"
+        assert uneven in said[1]
+        pairs = (weights(ends[end] / "net.keras") for end in ("one", name))
+        for one, several in zip(*pairs, strict=True):
             np.testing.assert_allclose(several, one, atol=1e-4)
         losses = [losses_in(ends[end] / "net.weights.h5") for end in ("one", name)]
         np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)

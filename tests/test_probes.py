@@ -3,18 +3,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from small_networks import assert_same_weights, block_of_pixels, chain
 
-from rotnet_keras import (
-    InputError,
-    accuracy,
-    conv_blocks_extractor,
-    extract_features,
-    load_classifier,
-    predict_classes,
-    save_classifier,
-)
+import rotnet_keras as rk
+from rotnet_keras import InputError, accuracy, extract_features, predict_classes
 from rotnet_keras.few_labels.probes import (
     FeatureClassifier,
     block_features,
@@ -32,19 +27,11 @@ LABELS = np.arange(24) % 3
 
 @pytest.fixture(scope="module")
 def extractor():
-    return conv_blocks_extractor((12, 12, 1), (4, 8, 8), seed=1)
+    return rk.conv_blocks_extractor((12, 12, 1), (4, 8, 8), seed=1)
 
 
 def averaging():
-    """A block that hands the pixels on."""
-    images = keras.Input((4, 4, 1))
-    maps = keras.layers.Activation("linear", name="block1")(images)
-    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps), name="plain")
-
-
-def softmax(logits):
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return block_of_pixels((4, 4, 1))
 
 
 def test_features_of_a_block_by_hand():
@@ -78,9 +65,7 @@ def test_only_block_is_the_default_of_a_network_with_one():
 @given(height=st.integers(1, 15), width=st.integers(1, 15), grid=st.integers(1, 6))
 @settings(max_examples=15, deadline=None)
 def test_grid_holds_at_most_so_many_cells(height, width, grid):
-    images = keras.Input((height, width, 1))
-    maps = keras.layers.Activation("linear", name="block1")(images)
-    extractor = keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps))
+    extractor = block_of_pixels((height, width, 1))
     values = np.full((1, height, width, 1), 9.0, "float32")
     features = np.asarray(block_features(extractor, [1], grid=grid)(values))
     assert 1 <= features.size <= grid**2
@@ -128,26 +113,21 @@ def test_probe_is_the_logistic_regression_of_standardised_features(num_classes):
     pixels = IMAGES.reshape(24, -1) / 255
     scaler = StandardScaler().fit(pixels)
     expected = LogisticRegression(C=0.1, max_iter=1000).fit(scaler.transform(pixels), labels)
-    np.testing.assert_allclose(
-        softmax(extract_features(probe, IMAGES)),
-        expected.predict_proba(scaler.transform(pixels)),
-        atol=1e-3,
-    )
+    chances = expected.predict_proba(scaler.transform(pixels))
+    np.testing.assert_allclose(softmax(extract_features(probe, IMAGES), axis=1), chances, atol=1e-3)
     assert probe.output_shape == (None, num_classes)
     assert probe.layers[-1].name == "head"
 
 
 def test_unlabelled_images_tell_how_much_a_feature_varies():
     """Features that vary more among them are weighed less."""
-    images = keras.Input((1, 1, 2))
-    extractor = keras.Model(images, keras.layers.Flatten()(images))
-    labelled = np.array([[0.0, 0], [1, 1], [0, 0], [1, 1]]).reshape(4, 1, 1, 2)
-    many = np.array([[0.0, 0], [1, 10], [0, 0], [1, 10]]).reshape(4, 1, 1, 2)
+    extractor = chain((1, 1, 2), keras.layers.Flatten())
+    labelled = np.array([[0, 0], [1, 1], [0, 0], [1, 1]], "uint8").reshape(4, 1, 1, 2)
+    many = np.array([[0, 0], [1, 10], [0, 0], [1, 10]], "uint8").reshape(4, 1, 1, 2)
 
     def weights(unlabelled):
-        probe = linear_probe(
-            extractor, labelled, [0, 1, 0, 1], blocks="output", unlabelled=unlabelled
-        )
+        options = {"blocks": "output", "unlabelled": unlabelled}
+        probe = linear_probe(extractor, labelled, [0, 1, 0, 1], **options)
         first, second = probe.get_layer("head").kernel.numpy()[:, 1]
         return second / first
 
@@ -164,28 +144,24 @@ def test_a_shifted_probe_also_learns_from_the_image_beside_its_place():
         rest = np.delete(images, -1 if index == 0 else 0, axis=axis)
         parts = (edge, rest) if index == 0 else (rest, edge)
         moved.append(np.concatenate(parts, axis=axis))
-    pixels = keras.Input((4, 4, 1))
-    flat = keras.Model(pixels, keras.layers.Flatten()(pixels))
+    flat = chain((4, 4, 1), keras.layers.Flatten())
     same = {"blocks": "output", "unlabelled": images}
     five = linear_probe(flat, np.concatenate(moved), np.tile(labels, 5), strength=0.2, **same)
     one = linear_probe(flat, images, labels, strength=1.0, shifted=True, **same)
-    np.testing.assert_allclose(
-        extract_features(one, images), extract_features(five, images), atol=1e-3
-    )
+    np.testing.assert_allclose(*(extract_features(x, images) for x in (one, five)), atol=1e-3)
 
 
 def test_constant_features_do_no_harm():
     black = np.zeros((6, 12, 12, 1), "uint8")
     probe = pixel_probe(black, np.arange(6) % 3)
-    np.testing.assert_allclose(softmax(extract_features(probe, black)), 1 / 3, atol=1e-3)
+    np.testing.assert_allclose(softmax(extract_features(probe, black), axis=1), 1 / 3, atol=1e-3)
 
 
 def test_linear_probe_separates_what_it_saw_and_leaves_the_extractor(extractor):
     before = extractor.get_weights()
     probe = linear_probe(extractor, IMAGES, LABELS, strength=100, num_classes=3)
     assert accuracy(probe, IMAGES, LABELS) == 1
-    for old, new in zip(before, extractor.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
+    assert_same_weights(before, extractor)
 
 
 def test_probe_is_a_plain_model_that_can_be_saved(extractor, tmp_path):
@@ -230,8 +206,8 @@ def test_neighbours_are_saved_as_a_keras_model_that_answers_alike(extractor, tmp
 
 def test_neighbours_travel_with_their_names(extractor, tmp_path):
     classifier = nearest_neighbours(extractor, IMAGES, LABELS)
-    save_classifier(classifier.to_keras(), tmp_path / "classifier.keras", ["a", "b", "c"])
-    model, facts = load_classifier(tmp_path / "classifier.keras")
+    rk.save_classifier(classifier.to_keras(), tmp_path / "classifier.keras", ["a", "b", "c"])
+    model, facts = rk.load_classifier(tmp_path / "classifier.keras")
     assert facts["class_names"] == ["a", "b", "c"]
     assert accuracy(model, IMAGES, LABELS) == 1
 

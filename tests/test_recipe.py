@@ -5,6 +5,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import valid_calls
 
 from rotnet_keras import (
     attach_head,
@@ -161,3 +162,10 @@ def test_guesses_join_labels_of_any_whole_type(extractor, dtype, eagerly):
 def test_wrong_arguments(extractor, arguments, message):
     with pytest.raises(ValueError, match=message):
         fit_few_labels(*arguments, extractor=extractor, **QUICK)
+
+
+def test_images_too_small_to_pretrain_on(tmp_path):
+    images = valid_calls.IMAGES[:, :7, :7]
+    small = {"images": images, "unlabelled": images, "extractor": None}
+    with pytest.raises(ValueError, match=r"images must be of 8 pixels or more .*\(6, 7, 7, 1\)"):
+        valid_calls.call("fit_few_labels", tmp_path, **small)

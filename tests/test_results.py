@@ -27,23 +27,21 @@ def test_whose_data_is_the_blogs(asked, in_memory, name, told):
     assert jobs_results.is_blogs_data(asked, in_memory, name) is told
 
 
-def test_a_finished_run_with_an_explorer_more_is_not_repeated(tmp_path):
+def test_a_finished_run_with_an_explorer_more_is_not_repeated(results, tmp_path):
     path, asked = tmp_path / "results.json", {"seed": 0}
     plain, explored = (RunSettings(seed=0, explorer=flag) for flag in (False, True))
-    path.write_text(json.dumps({"asked": asked | {"explorer": True}}))
+    path.write_text(json.dumps(results | {"asked": asked | {"explorer": True}}))
     assert jobs_results.finished_results(path, plain)
     assert jobs_results.finished_results(path, explored)
-    path.write_text(json.dumps({"asked": asked}))
+    path.write_text(json.dumps(results | {"asked": asked}))
     assert jobs_results.finished_results(path, plain)
     assert jobs_results.finished_results(path, explored) is None
     assert jobs_results.finished_results(path, RunSettings(seed=1)) is None
 
 
 def run(rotation, value):
-    return {
-        "rotation_accuracy": rotation,
-        "arms": {arm: {"short": value, "long": 0.8} for arm in ARMS},
-    }
+    arms = {arm: {"short": value, "long": 0.8} for arm in ARMS}
+    return {"rotation_accuracy": rotation, "arms": arms}
 
 
 def test_summary_of_several_runs():
@@ -51,9 +49,8 @@ def test_summary_of_several_runs():
     assert table.loc["rotation", "mean"] == pytest.approx(97)
     assert table.loc["scratch, short", "mean"] == pytest.approx(60)
     # Standard deviation 0.1, three runs, Student's t of 4.303 for two degrees of freedom.
-    assert table.loc["scratch, short", "ci95"] == pytest.approx(
-        100 * 4.3027 * 0.1 / 3**0.5, rel=1e-4
-    )
+    ci95 = 100 * 4.3027 * 0.1 / 3**0.5
+    assert table.loc["scratch, short", "ci95"] == pytest.approx(ci95, rel=1e-4)
     assert table.loc["frozen, long", "ci95"] == pytest.approx(0, abs=1e-9)
     assert table["blog"].tolist() == pytest.approx([97, 40, 60, 75, 15, 40, 60, 75, 15])
     assert set(table["runs"]) == {3}
@@ -76,7 +73,7 @@ def test_summary_of_one_run_has_no_interval_and_of_none_is_an_error():
 
 
 def test_results_of_earlier_versions_are_read_without_what_they_lack(results, tmp_path):
-    newer = ("format", "skipped", "in_memory", "num_test", "epochs", "seconds", "versions")
+    newer = ("format", "skipped", "in_memory", "num_test", "epochs", "seconds", "versions", "data")
     earlier = {name: value for name, value in results.items() if name not in newer}
     (tmp_path / "results.json").write_text(json.dumps(earlier))
     read = jobs_results.read_results(tmp_path / "results.json")
@@ -103,16 +100,17 @@ def test_results_of_a_newer_version_are_refused_and_stay(results, tmp_path):
     with pytest.raises(ValueError, match=r"output must hold no newer results, .* of format 2"):
         run_experiment("fashion_mnist", **again)
     assert (tmp_path / "results.json").read_text() == newer
-    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["results.json"]
 
 
-def test_results_of_before_a_setting_was_known_are_finished_ones(tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps({"asked": {"dataset": "mnist"}}))
+def test_results_of_before_a_setting_was_known_are_finished_ones(results, tmp_path):
     path = tmp_path / "results.json"
+    path.write_text(json.dumps(results | {"asked": {"dataset": "mnist"}}))
     assert jobs_results.finished_results(path, RunSettings("mnist"))
     assert jobs_results.finished_results(path, RunSettings("mnist", fit="pad")) is None
     path.write_text('{"asked": {"data')
-    assert jobs_results.finished_results(path, RunSettings("mnist")) is None
+    with pytest.warns(UserWarning, match=r"results\.json: it cannot be read: .*; the run is done"):
+        assert jobs_results.finished_results(path, RunSettings("mnist")) is None
 
 
 def test_versions_of_what_is_installed(monkeypatch):
@@ -123,10 +121,6 @@ def test_versions_of_what_is_installed(monkeypatch):
 
     assert jobs_results.package_versions()["tensorflow"]
     monkeypatch.setattr(importlib.metadata, "version", version)
-    assert jobs_results.package_versions() == {
-        "python": platform.python_version(),
-        "tensorflow-cpu": "tensorflow-cpu 1",
-        "keras": "keras 1",
-        "umap-learn": "umap-learn 1",
-        "numpy": "numpy 1",
-    }
+    names = ("tensorflow-cpu", "keras", "umap-learn", "numpy")
+    wanted = {"python": platform.python_version()} | {name: f"{name} 1" for name in names}
+    assert jobs_results.package_versions() == wanted

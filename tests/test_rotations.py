@@ -92,8 +92,8 @@ def test_many_rotation_mistakes_are_broken_into_rows():
     [
         ({"image": [2, 0]}, r"mistakes must lie in 0\.\.1, .* got 0\.\.2"),
         ({"image": [0.0, 1.0]}, "mistakes must be whole numbers"),
-        ({"turned_by": [45, 0]}, r"mistakes must be turned_by 0, 90, 180 or 270, got \[45"),
-        ({"taken_for": [1, 2]}, "mistakes must be taken_for 0, 90, 180 or 270, got"),
+        ({"turned_by": [45, 0]}, r"mistakes must have turned_by in \(0, 90, 180, 270\), got \[45"),
+        ({"taken_for": [1, 2]}, r"mistakes must have taken_for in \(0, 90, 180, 270\), got"),
         ({"taken_probability": [98.4, 50]}, r"mistakes must have probabilities in 0\.\.1, got"),
     ],
 )

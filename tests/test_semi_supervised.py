@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from small_networks import assert_same_weights
 
 from rotnet_keras import accuracy, conv_blocks_extractor, two_conv_extractor
 from rotnet_keras.few_labels.semi_supervised import self_train, train_jointly
@@ -14,9 +15,8 @@ def stripes(count, seed=0):
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     lying = np.repeat(np.arange(12) % 4 < 2, 12).reshape(12, 12)
-    images = np.where(labels[:, None, None] == 0, lying, lying.T) * rng.integers(
-        80, 200, (count, 1, 1)
-    )
+    brightness = rng.integers(80, 200, (count, 1, 1))
+    images = np.where(labels[:, None, None] == 0, lying, lying.T) * brightness
     return (images + rng.integers(0, 56, images.shape)).astype("uint8")[..., None], labels
 
 
@@ -39,21 +39,12 @@ def same(a, b):
 @pytest.mark.parametrize("way", WAYS)
 def test_few_labels_are_learnt_and_the_extractor_is_left_alone(extractor, way):
     before = extractor.get_weights()
-    images, labels = stripes(4)
-    model, _ = way(
-        extractor,
-        images,
-        labels,
-        unlabelled=stripes(40, seed=1)[0],
-        updates=80,
-        batch_size=8,
-        learning_rate=2e-2,
-    )
+    options = {"updates": 80, "batch_size": 8, "learning_rate": 2e-2}
+    model, _ = way(extractor, *stripes(4), unlabelled=stripes(40, seed=1)[0], **options)
     assert model.output_shape == (None, 2)
     assert model.layers[-1].name == "head"
     assert accuracy(model, *stripes(60, seed=2)) >= 0.9  # chance is 0.5
-    for old, new in zip(before, extractor.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
+    assert_same_weights(before, extractor)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -63,23 +54,15 @@ def test_same_seed_same_weights(extractor, way, eagerly):
     first, again, other = (
         way(extractor, images, labels, seed=seed, **settings)[0] for seed in (1, 1, 2)
     )
-    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_weights(first, again)
     assert not same(first, other)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_reduced_precision_ends_in_a_float32_model(extractor, way, eagerly):
     images, labels = stripes(4)
-    model, _ = way(
-        extractor,
-        images,
-        labels,
-        unlabelled=images,
-        updates=1,
-        batch_size=4,
-        precision="mixed_bfloat16",
-    )
+    options = {"updates": 1, "batch_size": 4, "precision": "mixed_bfloat16"}
+    model, _ = way(extractor, images, labels, unlabelled=images, **options)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     assert np.isfinite(model(images)).all()
 
@@ -128,20 +111,16 @@ def test_images_are_learnt_from_where_a_class_is_guessed(without_statistics, eag
 def test_same_seed_same_weights_with_guesses(extractor, eagerly):
     images, _ = stripes(24, seed=1)
     guesses = np.where(np.arange(24) % 3 == 0, np.arange(24) % 2, -1)
-    first, *others = (
-        guess(extractor, guesses, unlabelled=images, batch_size=32, learning_rate=0.01)
-        for _ in range(4)
-    )
-    for other in others:
-        assert same(first, other)
+    options = {"unlabelled": images, "batch_size": 32, "learning_rate": 0.01}
+    first, *others = (guess(extractor, guesses, **options) for _ in range(4))
+    assert all(same(first, other) for other in others)
 
 
 def test_guesses_outnumber_labels(extractor):
     """Guesses that say the opposite of the labels win: they are three quarters of a batch."""
     unlabelled, truth = stripes(40, seed=1)
-    model = guess(
-        extractor, 1 - truth, unlabelled=unlabelled, updates=200, batch_size=16, learning_rate=2e-2
-    )
+    options = {"updates": 200, "batch_size": 16, "learning_rate": 2e-2}
+    model = guess(extractor, 1 - truth, unlabelled=unlabelled, **options)
     test, wanted = stripes(60, seed=2)
     assert accuracy(model, test, 1 - wanted) >= 0.9
 
@@ -161,27 +140,25 @@ def test_wrong_guesses(extractor, guesses):
         guess(extractor, guesses, unlabelled=stripes(4)[0])
 
 
-@pytest.mark.parametrize("way", WAYS)
+WRONG = [
+    ({"num_classes": 3}, r"classes 0 to 2 and no others, got \[0, 1\]"),
+    ({"labels": np.arange(3)}, r"labels must be whole numbers of shape \(4,\)"),
+    ({"unlabelled": np.zeros((4, 12, 12))}, "images must be .* got \\(4, 12, 12\\)"),
+    ({"unlabelled": np.zeros((0, 12, 12, 1))}, "images must be .* N at least 1"),
+    ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
+    ({"updates": 0}, "updates must be a whole number of at least 1, got 0"),
+    ({"precision": "float8"}, "precision must be one of .* got 'float8'"),
+]
+THRESHOLDS = [
+    ({"threshold": value}, rf"threshold must lie in 0\.\.1, got {value}") for value in (-0.1, 1.1)
+]
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_classes": 3}, r"classes 0 to 2 and no others, got \[0, 1\]"),
-        ({"labels": np.arange(3)}, r"labels must be whole numbers of shape \(4,\)"),
-        ({"unlabelled": np.zeros((4, 12, 12))}, "images must be .* got \\(4, 12, 12\\)"),
-        ({"unlabelled": np.zeros((0, 12, 12, 1))}, "images must be .* N at least 1"),
-        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
-        ({"updates": 0}, "updates must be a whole number of at least 1, got 0"),
-        ({"precision": "float8"}, "precision must be one of .* got 'float8'"),
-    ],
+    ("way", "settings", "message"),
+    [(way, *row) for way in WAYS for row in WRONG] + [(self_train, *row) for row in THRESHOLDS],
 )
 def test_wrong_settings(extractor, way, settings, message):
     images, labels = stripes(4)
     with pytest.raises(ValueError, match=message):
         way(extractor, images, **({"labels": labels, "unlabelled": images} | settings))
-
-
-@pytest.mark.parametrize("threshold", [-0.1, 1.1])
-def test_wrong_threshold(extractor, threshold):
-    images, labels = stripes(4)
-    with pytest.raises(ValueError, match=rf"threshold must lie in 0\.\.1, got {threshold}"):
-        self_train(extractor, images, labels, unlabelled=images, threshold=threshold)

@@ -10,6 +10,8 @@ import pytest
 from rotnet_keras import Examples, make_splits, run_experiment, two_conv_extractor
 from rotnet_keras.jobs.settings import RunSettings, check_same_run
 
+HALVES = Examples(np.zeros((2, 12, 12, 1)), [0.5, 1])
+
 
 @pytest.fixture
 def splits(images):
@@ -37,20 +39,11 @@ def test_what_decides_the_figures_is_text(splits):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (
-            {"unlabelled": np.zeros((3, 12, 10, 1))},
-            r"dataset\.unlabelled must .* batch of square",
-        ),
-        (
-            {"unlabelled": np.zeros((3, 9, 9, 1))},
-            r"dataset must hold images of one shape, got",
-        ),
+        ({"unlabelled": np.zeros((3, 12, 10, 1))}, r"dataset\.unlabelled must .* batch of square"),
+        ({"unlabelled": np.zeros((3, 9, 9, 1))}, "dataset must hold images of one shape, got"),
         ({"unlabelled": np.zeros((0, 9, 9, 1))}, r"dataset\.unlabelled must be .* N at least 1"),
         ({"class_names": ("a",)}, r"labels must lie in 0\.\.0, one of the class_names each"),
-        (
-            {"test": Examples(np.zeros((2, 12, 12, 1)), [0.5, 1])},
-            r"dataset\.test labels must be whole numbers",
-        ),
+        ({"test": HALVES}, r"dataset\.test labels must be whole numbers"),
     ],
 )
 def test_splits_that_do_not_hold_together_are_refused(splits, changed, message, tmp_path):

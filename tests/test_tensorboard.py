@@ -60,48 +60,58 @@ def expected(history):
     return curves
 
 
-def test_curves_are_the_history(images, extractor, tmp_path):
-    _, history = pretrain(
-        extractor,
-        images,
-        validation_images=images[:4],
-        callbacks=[Curves(tmp_path / "run")],
-        **SETTINGS,
-    )
-    curves = read(tmp_path / "run")
-    assert curves == expected(history.history)
-    assert {part: set(tags) for part, tags in curves.items()} == {
-        "train": {"epoch_loss", "epoch_accuracy"},
-        "validation": {"epoch_loss", "epoch_accuracy"},
-    }
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def run(images, extractor, folder):
+    """Pretraining that writes curves and returns its history."""
+
+    def run(*, validated=False, breaks=(), curves=None, **options):
+        held_out = {"validation_images": images[:4]} if validated else {}
+        options = SETTINGS | held_out | options
+        callbacks = [curves or Curves(folder), *breaks]
+        return pretrain(extractor, images, callbacks=callbacks, **options)[1].history
+
+    return run
+
+
+def test_curves_are_the_history(run, folder):
+    history = run(validated=True)
+    curves = read(folder)
+    assert curves == expected(history)
+    tags = {"epoch_loss", "epoch_accuracy"}
+    assert {part: set(of) for part, of in curves.items()} == {"train": tags, "validation": tags}
     assert [step for step, _ in curves["train"]["epoch_loss"]] == [0, 1, 2, 3]
 
 
-def test_without_validation_there_is_one_part(images, extractor, tmp_path):
-    _, history = pretrain(extractor, images, callbacks=[Curves(tmp_path / "run")], **SETTINGS)
-    assert read(tmp_path / "run") == expected(history.history)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["train"]
+def test_without_validation_there_is_one_part_also_of_a_second_run(run, folder):
+    curves = Curves(folder)
+    for _ in range(2):
+        history = run(curves=curves)
+        assert read(folder) == expected(history)
+        assert [path.name for path in folder.iterdir()] == ["train"]
 
 
-def tune(images, extractor, folder, **options):
+@pytest.fixture
+def tune(images, extractor, folder):
     """Fine-tuning that lowers its learning rate, which the curves show where they come later."""
-    slower = keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", factor=0.3, patience=1)
-    breaks = options.pop("breaks", ())
-    _, history = fine_tune(
-        extractor,
-        images,
-        LABELS,
-        validation=(images[::-1], LABELS),
-        optimizer=keras.optimizers.Adam(0.02),
-        callbacks=[slower, Curves(folder), *breaks],
-        **(SETTINGS | {"epochs": 6} | options),
-    )
-    return history.history
+
+    def tune(*, breaks=(), **options):
+        settings = {"mode": "max", "factor": 0.3, "patience": 1}
+        slower = keras.callbacks.ReduceLROnPlateau("val_accuracy", **settings)
+        options |= {"validation": (images[::-1], LABELS), "optimizer": keras.optimizers.Adam(0.02)}
+        options |= SETTINGS | {"epochs": 6, "callbacks": [slower, Curves(folder), *breaks]}
+        return fine_tune(extractor, images, LABELS, **options)[1].history
+
+    return tune
 
 
-def test_curves_show_the_learning_rate(images, extractor, tmp_path):
-    history = tune(images, extractor, tmp_path / "run")
-    curves = read(tmp_path / "run")
+def test_curves_show_the_learning_rate(tune, folder):
+    history = tune()
+    curves = read(folder)
     assert curves == expected(history)
     rates = [rate for _, rate in curves["train"]["epoch_learning_rate"]]
     assert len(rates) == 6
@@ -109,66 +119,50 @@ def test_curves_show_the_learning_rate(images, extractor, tmp_path):
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
-def test_after_a_break_each_epoch_is_there_once(images, extractor, tmp_path, epochs):
-    def run(**options):
-        options |= {"validation_images": images[:4], "checkpoint": tmp_path / "net.weights.h5"}
-        return pretrain(extractor, images, **options, **SETTINGS)
-
-    folder = tmp_path / "run"
+def test_after_a_break_each_epoch_is_there_once(run, folder, tmp_path, epochs):
+    options = {"validated": True, "checkpoint": tmp_path / "net.weights.h5"}
     with pytest.raises(KeyboardInterrupt):
-        run(callbacks=[Curves(folder), StopAfter(epochs)])
+        run(breaks=[StopAfter(epochs)], **options)
     assert len(read(folder)["train"]["epoch_loss"]) == epochs + 1  # one more than are kept
-    _, history = run(callbacks=[Curves(folder)])
+    history = run(**options)
     assert [step for step, _ in read(folder)["train"]["epoch_loss"]] == [0, 1, 2, 3]
-    assert read(folder) == expected(history.history)
-    _, again = run(callbacks=[Curves(folder)])  # finished: nothing is trained any more
-    assert again.history == history.history
-    assert read(folder) == expected(history.history)
+    assert read(folder) == expected(history)
+    assert run(**options) == history  # finished: nothing is trained any more
+    assert read(folder) == expected(history)
 
 
-def test_after_a_break_the_learning_rate_is_there_too(images, extractor, tmp_path):
+def test_after_a_break_the_learning_rate_is_there_too(tune, folder, tmp_path):
     options = {"checkpoint": tmp_path / "net.weights.h5"}
     with pytest.raises(KeyboardInterrupt):
-        tune(images, extractor, tmp_path / "run", breaks=[StopAfter(3)], **options)
-    history = tune(images, extractor, tmp_path / "run", **options)
-    assert read(tmp_path / "run") == expected(history)
+        tune(breaks=[StopAfter(3)], **options)
+    history = tune(**options)
+    assert read(folder) == expected(history)
     assert len(history["learning_rate"]) == 6
 
 
-def test_a_new_run_leaves_nothing_of_an_old_one_but_other_files(images, extractor, tmp_path):
-    folder = tmp_path / "run"
-    validated = {"validation_images": images[:4], "callbacks": [Curves(folder)]}
-    pretrain(extractor, images, **validated, **SETTINGS)
+def test_a_new_run_leaves_nothing_of_an_old_one_but_other_files(run, folder):
+    run(validated=True)
     (folder / "train" / "notes.txt").write_text("mine")
-    _, history = pretrain(extractor, images, callbacks=[Curves(folder)], **SETTINGS | {"epochs": 2})
-    curves = read(folder)
-    assert curves["train"] == expected(history.history)["train"]
-    assert curves["validation"] == {}
+    history = run(epochs=2)
+    assert read(folder) == expected(history) | {"validation": {}}
     assert (folder / "train" / "notes.txt").read_text() == "mine"
 
 
-def test_the_same_curves_serve_for_two_runs(images, extractor, tmp_path):
-    curves = Curves(tmp_path / "run")
-    for _ in range(2):
-        _, history = pretrain(extractor, images, callbacks=[curves], **SETTINGS)
-    assert read(tmp_path / "run") == expected(history.history)
-
-
-def test_a_place_that_cannot_be_written_is_said(images, extractor, tmp_path):
+def test_a_place_that_cannot_be_written_is_said(run, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OSError, match=r"file/run cannot be written: "):
-        pretrain(extractor, images, callbacks=[Curves(tmp_path / "file" / "run")], **SETTINGS)
+        run(curves=Curves(tmp_path / "file" / "run"))
 
 
 def test_the_pretraining_job_writes_curves(images, tmp_path):
-    odd = tmp_path / os.fsdecode(b"b\xf6ard")  # which TensorBoard itself cannot read
+    odd, board = tmp_path / os.fsdecode(b"b\xf6ard"), tmp_path / "board"
     options = {"output": tmp_path / "out", "tensorboard": odd, **SETTINGS}
     results = run_pretraining(images=images, **options)
     again = run_pretraining(images=images, **options)
     assert again["history"] == results["history"]
-    odd.rename(tmp_path / "board")
-    assert [path.name for path in (tmp_path / "board").iterdir()] == ["pretraining"]
-    assert read(tmp_path / "board" / "pretraining") == expected(results["history"])
+    odd.rename(board)  # TensorBoard itself cannot read the odd one
+    assert [path.name for path in board.iterdir()] == ["pretraining"]
+    assert read(board / "pretraining") == expected(results["history"])
     assert "tensorboard" not in json.loads((tmp_path / "out" / "pretraining.json").read_text())
 
 
@@ -190,8 +184,8 @@ def project(folder, images=None, **options):
 
 
 def test_the_projector_finds_every_file(tmp_path):
-    found = project(tmp_path / "new" / "folder")
     folder = tmp_path / "new" / "folder"
+    found = project(folder)
     assert found.tensor_name == "features"
     names = [found.tensor_path, found.metadata_path, found.sprite.image_path]
     assert {*names, "projector_config.pbtxt"} == {path.name for path in folder.iterdir()}
@@ -225,7 +219,7 @@ def test_a_blank_name_has_a_line_too(tmp_path):
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (4, 2), (5, 3), (8, 3)])
 def test_the_sprite_holds_each_image_in_its_place(tmp_path, count, rows, channels, mode):
-    images = greys(count, channels=channels) + 0.6  # rounded up
+    images = greys(count, channels=channels) + 20.6  # rounded up
     labels = np.zeros(count, int)
     save_projector(tmp_path, FEATURES[:count], images, labels, NAMES)
     with Image.open(tmp_path / "sprite.png") as sprite:
@@ -237,10 +231,10 @@ def test_the_sprite_holds_each_image_in_its_place(tmp_path, count, rows, channel
 
 
 def test_images_stand_upright_and_pixels_stay_in_range(tmp_path):
-    image = np.arange(-9, 135).reshape(1, 12, 12, 1) * 2.0
+    image = np.linspace(-0.5, 255.5, 144).reshape(1, 12, 12, 1)  # as resizing may leave them
     save_projector(tmp_path, FEATURES[:1], image, [0], NAMES)
     pixels = np.asarray(Image.open(tmp_path / "sprite.png"))
-    np.testing.assert_array_equal(pixels, np.clip(image[0, ..., 0], 0, 255))
+    np.testing.assert_array_equal(pixels, np.clip(np.rint(image[0, ..., 0]), 0, 255))
 
 
 def test_larger_images_are_made_smaller(tmp_path, monkeypatch):

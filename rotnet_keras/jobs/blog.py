@@ -28,59 +28,40 @@ class Arm(NamedTuple):
         name: in results.
         title: below a bar of a plot.
         row: at the head of a table's row.
-        fit: the function that trains it.
         start: where its weights come from: pretraining, random numbers, or somebody else, who
             trained them on ImageNet for instance: the usual alternative.
+        fit: the function that trains it.
         trains: what the labels change, in words.
     """
 
     name: str
     title: str
     row: str
-    fit: Callable
     start: Literal["pretrained", "random", "given"]
+    fit: Callable
     trains: str
 
 
-HEAD_ALONE, ALL, ALL_AND_HEAD = "a new head alone", "all layers", "all layers and a new head"
-ARMS = {
-    arm.name: arm
-    for arm in (
-        Arm(
-            "frozen",
-            "frozen extractor,\nnew head",
-            "frozen extractor, new head",
-            train_head,
-            "pretrained",
-            HEAD_ALONE,
-        ),
-        Arm("scratch", "from scratch", "from scratch", train_from_scratch, "random", ALL),
-        Arm(
-            "fine_tuned",
-            "fine-tuned\nextractor",
-            "fine-tuned",
-            fine_tune,
-            "pretrained",
-            ALL_AND_HEAD,
-        ),
-        Arm(
-            "given_frozen",
-            "given weights,\nfrozen",
-            "given weights, frozen, new head",
-            train_head,
-            "given",
-            HEAD_ALONE,
-        ),
-        Arm(
-            "given_fine_tuned",
-            "given weights,\nfine-tuned",
-            "given weights, fine-tuned",
-            fine_tune,
-            "given",
-            ALL_AND_HEAD,
-        ),
-    )
-}
+# A function, and what it trains.
+HEAD = train_head, "a new head alone"
+SCRATCH = train_from_scratch, "all layers"
+TUNED = fine_tune, "all layers and a new head"
+IN_ORDER = (
+    Arm("frozen", "frozen extractor,\nnew head", "frozen extractor, new head", "pretrained", *HEAD),
+    Arm("scratch", "from scratch", "from scratch", "random", *SCRATCH),
+    Arm("fine_tuned", "fine-tuned\nextractor", "fine-tuned", "pretrained", *TUNED),
+    Arm(
+        "given_frozen", "given weights,\nfrozen", "given weights, frozen, new head", "given", *HEAD
+    ),
+    Arm(
+        "given_fine_tuned",
+        "given weights,\nfine-tuned",
+        "given weights, fine-tuned",
+        "given",
+        *TUNED,
+    ),
+)
+ARMS = {arm.name: arm for arm in IN_ORDER}
 BLOG_ARMS = tuple(name for name in ARMS if name in BLOG)
 
 

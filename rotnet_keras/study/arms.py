@@ -75,12 +75,10 @@ def scratch(extractor, images, labels, *, num_classes=None, seed=0, **settings):
     return tuned(fresh, images, labels, num_classes=num_classes, seed=seed, **settings)
 
 
-def conv_head(
-    extractor, images, labels, *, block, width=128, precision="float32", seed=0, **settings
-):
+def conv_head(extractor, images, labels, *, block, num_classes=None, seed=0, **settings):
     """The paper's head for few labels: a block of its own on the frozen maps of a middle block."""
     trunk = cut_at_block(extractor, block)
-    maps = normalised_convolution(trunk.output, width, 3, name="head_block")
+    maps = normalised_convolution(trunk.output, 128, 3, name="head_block")
     pooled = keras.layers.GlobalAveragePooling2D(name="head_features")(maps)
     whole = with_random_weights(keras.Model(trunk.input, pooled), seed=seed)
     for layer in trunk.layers:
@@ -92,8 +90,7 @@ def conv_head(
             layer.trainable = layer.name not in below
         return model
 
-    return _train(whole, images, labels, settings.pop("num_classes", None), below_block,
-                  precision=precision, seed=seed, **settings)  # fmt: skip
+    return _train(whole, images, labels, num_classes, below_block, seed=seed, **settings)
 
 
 def joint(extractor, images, labels, *, unlabelled, **settings):
@@ -122,6 +119,7 @@ def self_trained_scratch(extractor, images, labels, *, unlabelled, seed=0, **set
 
 
 UPDATES = {"updates": 1000, "batch_size": 32, "learning_rate": 5e-3}
+PROBE: dict[str, Any] = {"strength": 0.03}
 FASTER = UPDATES | {"learning_rate": 1e-2}
 
 
@@ -138,17 +136,13 @@ def _arm(function, settings, *, pretext=True):
 
 ARMS = {
     "raw pixels": _arm(raw_pixels, {"strength": 0.01}, pretext=False),
-    "random probe": _arm(random_probe, {"strength": 0.03}, pretext=False),
+    "random probe": _arm(random_probe, PROBE, pretext=False),
     "from scratch": _arm(scratch, FASTER, pretext=False),
     "self-trained from scratch": _arm(self_trained_scratch, {"updates": 1500}, pretext=False),
     "frozen, new head": _arm(frozen_head, FASTER),
     "fine-tuned": _arm(tuned, UPDATES),
-    "block 1 probe": _arm(block_probe, {"strength": 0.03, "blocks": (1,)}),
-    "block 2 probe": _arm(block_probe, {"strength": 0.03, "blocks": (2,)}),
-    "block 3 probe": _arm(block_probe, {"strength": 0.03, "blocks": (3,)}),
-    "block 4 probe": _arm(block_probe, {"strength": 0.03, "blocks": (4,)}),
-    "block 5 probe": _arm(block_probe, {"strength": 0.03, "blocks": (5,)}),
-    "blocks 2 + 3 probe": _arm(block_probe, {"strength": 0.03, "blocks": (2, 3)}),
+    **{f"block {k} probe": _arm(block_probe, PROBE | {"blocks": (k,)}) for k in range(1, 6)},
+    "blocks 2 + 3 probe": _arm(block_probe, PROBE | {"blocks": (2, 3)}),
     "nearest neighbours": _arm(neighbours_probe, {"neighbours": 1}),
     "conv head": _arm(conv_head, {**FASTER, "block": 2}),
     "joint (S4L)": _arm(joint, {**UPDATES, "weight": 1.0}),

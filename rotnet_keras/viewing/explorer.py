@@ -64,7 +64,7 @@ def _flat(features_by_name):
     return {(name, depth): one for name, given in networks for depth, one in _depths(given).items()}
 
 
-def _check_features(name, features_by_name):
+def _check_features_by_name(name, features_by_name):
     """Return arrays by depth by network, the same depths in each, or raise."""
     check_mapping(name, features_by_name, "features by the network's name")
     networks = {network: _depths(given) for network, given in features_by_name.items()}
@@ -145,7 +145,7 @@ def _networks_take_images(networks, images):
 
 
 # What a signature says beside an argument.
-FeaturesByName = Annotated[Mapping[str, Any], _check_features]
+FeaturesByName = Annotated[Mapping[str, Any], _check_features_by_name]
 Logits = Annotated[np.ndarray, _check_logits]
 Shares = Annotated[np.ndarray, _check_shares]
 Networks = Annotated[Mapping[str, keras.Model], _check_networks]
@@ -214,7 +214,11 @@ def save_explorer(
     features = _flat(features_by_name)
     chances = None if logits is None else softmax(logits.astype("float64"), axis=1)
     colourings = _colourings(labels, class_names, chances, rotation_accuracies)
-    maps = align_maps([_laid_out(one, seed, cache) for one in features.values()])
+    # Features of two columns are a map already.
+    maps = align_maps(
+        one if one.shape[1] == 2 else umap_points(one, seed=seed, cache=cache)
+        for one in features.values()
+    )
     facts = {
         "maps": [{"network": printable(n), "depth": printable(d)} for n, d in features],
         "colourings": [{"name": n, "entries": entries} for n, (_, entries) in colourings.items()],
@@ -264,20 +268,15 @@ def features_by_depth(networks: Networks, images: Images) -> dict[str, dict[str,
     return features
 
 
-def _laid_out(features, seed, cache):
-    """A map `(N, 2)` of features; those of two columns are a map already."""
-    if features.shape[1] == 2:
-        return features
-    return umap_points(features, seed=seed, cache=cache)
-
-
 def _colourings(labels, class_names, chances, rotation_accuracies):
     """What colours can mean: by name, the place of each image in a legend, and its entries."""
     names = [printable(name) for name in class_names]
     colourings = {"class": _classes(labels, names)}
     if chances is not None:
-        colourings["predicted class"] = _classes(chances.argmax(axis=1), names)
-        colourings["error"] = _errors(labels, chances.argmax(axis=1))
+        predicted = chances.argmax(axis=1)
+        colourings["predicted class"] = _classes(predicted, names)
+        right_or_wrong = [_entry("right", *RIGHT), _entry("wrong", *WRONG)]
+        colourings["error"] = (labels != predicted).astype(int), right_or_wrong
     if rotation_accuracies is not None:
         colourings["rotation accuracy"] = _levels(rotation_accuracies)
     return colourings
@@ -290,10 +289,6 @@ def _classes(labels, names):
         for i, name in enumerate(names)
     ]
     return labels, entries
-
-
-def _errors(labels, predicted):
-    return (labels != predicted).astype(int), [_entry("right", *RIGHT), _entry("wrong", *WRONG)]
 
 
 def _levels(accuracies):

@@ -50,7 +50,7 @@ def _axes_for_filters(filters_by_name, axes):
     check_axes_shape(axes, (len(filters_by_name),))
 
 
-def _check_maps(name, maps):
+def _check_attention_maps(name, maps):
     """Return maps as arrays, or raise."""
     check_mapping(name, maps, "maps by name of the block")
     checked = {block: check_array(name, values) for block, values in maps.items()}
@@ -96,7 +96,7 @@ def _names_are_of_labels(images, labels, class_names):
 
 # What a signature says beside an argument.
 Filters = Annotated[Mapping[str, np.ndarray], _check_filters]
-AttentionMaps = Annotated[Mapping[str, np.ndarray], _check_maps]
+AttentionMaps = Annotated[Mapping[str, np.ndarray], _check_attention_maps]
 
 
 @public(_axes_for_filters)

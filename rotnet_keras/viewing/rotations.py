@@ -14,8 +14,15 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from rotnet_keras._base.arrays import Pictures, check_array, check_indices, images_are_square
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import Names, check_table
-from rotnet_keras.rotation import NUM_ROTATIONS, ROTATION_NAMES, ROTATIONS, Rotations, rotate_batch
+from rotnet_keras._base.values import ANGLES, Names, check_table
+from rotnet_keras.rotation import (
+    NUM_ROTATIONS,
+    ROTATION_NAMES,
+    ROTATIONS,
+    Rotations,
+    rotate_batch,
+    turned,
+)
 from rotnet_keras.symmetry import RotationCounts, counts_fit, rotation_report
 from rotnet_keras.viewing.axes import (
     AxesArray,
@@ -33,8 +40,8 @@ def _check_mistakes(name, mistakes):
     check_table(name, mistakes, columns, "mistake")
     for column in ("turned_by", "taken_for"):
         degrees = check_array(name, mistakes[column])
-        if not np.isin(degrees, [90 * k for k in ROTATIONS]).all():
-            raise InputError(f"{name} must be {column} 0, 90, 180 or 270, got {degrees[:9]}")
+        if not np.isin(degrees, ANGLES).all():
+            raise InputError(f"{name} must have {column} in {ANGLES}, got {degrees[:9]}")
     shares = check_array(name, mistakes["taken_probability"])
     if not ((shares >= 0) & (shares <= 1)).all():
         raise InputError(f"{name} must have probabilities in 0..1, got {shares[:9]}")
@@ -81,8 +88,8 @@ def plot_rotations(images: Pictures, *, axes: AxesArray | None = None) -> np.nda
     count = len(images)
     axes = grid_of_axes(axes, (count, NUM_ROTATIONS), (1.5 * NUM_ROTATIONS, 1.5 * count + 0.4))
     rotated = rotate_batch(images)[0].numpy().reshape(NUM_ROTATIONS, count, *images.shape[1:])
-    for row, turned in zip(axes, np.swapaxes(rotated, 0, 1), strict=True):
-        for ax, image in zip(row, turned, strict=True):
+    for row, in_turn in zip(axes, np.swapaxes(rotated, 0, 1), strict=True):
+        for ax, image in zip(row, in_turn, strict=True):
             show_image(image, ax)
     for ax, name in zip(axes[0], ROTATION_NAMES, strict=True):
         ax.set_title(name)
@@ -198,6 +205,6 @@ def _bars_of_classes(errors, ax):
 
 def _show_mistake(images, mistake, ax):
     """Draw the image of a row of the table, turned, and what it was taken for."""
-    show_image(np.rot90(images[mistake.image], int(mistake.turned_by) // 90), ax)
+    show_image(turned(images[[mistake.image]], ANGLES.index(mistake.turned_by))[0], ax)
     taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
     ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)

@@ -1,0 +1,119 @@
+"""The study's job on the command line."""
+
+import subprocess
+import sys
+
+import pytest
+import tiny_study
+from tiny_study import TINY, hand_made
+
+from rotnet_keras import plot_budgets
+from rotnet_keras.cli.main import main
+from rotnet_keras.study import run as study_run
+from rotnet_keras.viewing import charts as viewing_charts
+
+fits, pretrained = pytest.fixture(tiny_study.fits), pytest.fixture(tiny_study.pretrained)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Stand in for the study itself, and keep what the command line made of its options."""
+    seen = []
+    monkeypatch.setattr(study_run, "run_study", lambda **given: seen.append(given) or hand_made())
+    return seen
+
+
+def test_picture_of_the_study_tells_who_did_without_the_pretext(calls, monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(
+        viewing_charts, "plot_budgets", lambda summary: drawn.append(plot_budgets(summary))
+    )
+    assert main(["study", "--output", str(tmp_path), "--dataset", "garments"]) == 0
+    styles = {line.get_label(): line[0].get_linestyle() for line in drawn[0].containers}
+    assert styles == {"plain": "--", "flashy": "--", "once": "--", "pretrained": "-"}
+    assert drawn[0].figure.get_suptitle().startswith("drawn stand-in garments: test accuracy")
+
+
+def test_options_reach_the_study(calls, capsys, tmp_path):
+    options = "--budgets 10 50 --seed 3 --num-seeds 2 --dataset mnist --network nin4 --data-dir d"
+    options += " --pretrain-epochs 7 --rotations 0 180 --validation 500 --precision mixed_bfloat16"
+    arms = ["--arms", "raw pixels", "fine-tuned"]
+    assert main(["study", *arms, *options.split(), "--output", str(tmp_path)]) == 0
+    wanted = {"arms": ["raw pixels", "fine-tuned"], "budgets": [10, 50], "seeds": range(3, 5)}
+    wanted |= {"rotations": [0, 2], "dataset": "mnist", "network": "nin4", "data_dir": "d"}
+    wanted |= {"pretrain_epochs": 7, "num_validation": 500, "precision": "mixed_bfloat16"}
+    assert calls == [wanted | {"output": str(tmp_path)}]
+    printed = capsys.readouterr().out
+    assert "10 pretrained 60.0 108.3 3 plain 20.0 0.0" in " ".join(printed.split())
+    assert str(tmp_path / "study.csv") in printed
+    assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_defaults_are_those_of_the_function(calls, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    assert main(["study"]) == 0
+    (call,) = calls
+    assert call.get("arms") is None
+    wanted = {"budgets": study_run.BUDGETS, "seeds": range(5), "rotations": [0, 1, 2, 3]}
+    wanted |= {"dataset": "fashion_mnist", "network": "conv_blocks", "num_validation": 10_000}
+    call["budgets"] = tuple(call["budgets"])
+    assert (wanted | {"output": "study"}).items() <= call.items()
+
+
+def test_the_whole_command_prints_its_table(fits, pretrained, capsys, tmp_path):
+    options = ["--budgets", "2", "6", "--num-seeds", "2", "--arms", "knowing, well", "guessing"]
+    for _ in range(2):  # the second time, everything is there already
+        assert main([*TINY, str(tmp_path), *options]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        for budget in (2, 6):
+            assert f"{budget} knowing, well 100.0 0.0 2 guessing 50.0 0.0" in printed
+            assert f"{budget} guessing 50.0 0.0 2 guessing 0.0 0.0" in printed
+    assert len(fits) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--arms praying", "--arms must be one of ('knowing, well', 'guessing'), got 'praying'"),
+        ("--network resnet", "--network must be one of ('conv_blocks'"),
+        ("--budgets 1", "--budgets must be at least 2, one for each class, got 1"),
+        ("--budgets 500", "--budgets + --num-validation must be at most 38"),
+        ("--rotations 90", "--rotations must be two or more different ones of (0, 90,"),
+        ("--budgets 6 500", "--budgets must be at most 28, so that some images stay"),
+        ("--baseline praying", "--baseline must be one of ('without pretext', 'guessing')"),
+    ],
+)
+def test_errors_are_one_line(fits, capsys, tmp_path, options, message):
+    base = ["--budgets", "6", "--num-seeds", "1", "--arms", "guessing"]
+    assert main([*TINY, str(tmp_path), *base, *options.split()]) == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("rotnet_keras:")]
+    assert line.startswith(f"rotnet_keras: {message}")
+
+
+@pytest.mark.parametrize(
+    "options", ["--rotations 0 45", "--num-seeds 0", "--budgets few", "--no-such-option"]
+)
+def test_options_that_cannot_be_read(calls, capsys, options):
+    with pytest.raises(SystemExit) as stop:
+        main(["study", *options.split()])
+    assert stop.value.code == 2
+    assert "usage: python -m rotnet_keras study" in capsys.readouterr().err
+    assert calls == []
+
+
+def test_interrupt_says_how_to_go_on(fits, pretrained, capsys, tmp_path):
+    fits.stop_at = 1
+    command = [*TINY, str(tmp_path), *["--budgets", "6", "--num-seeds", "2", "--arms", "guessing"]]
+    assert main(command) == 130
+    assert "start it again" in capsys.readouterr().err
+    assert main(command) == 0
+    assert len(fits) == 2
+
+
+def test_help_explains_each_option():
+    command = [sys.executable, "-m", "rotnet_keras", "study", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for option in ("--arms", "--budgets", "--num-seeds", "--rotations", "--baseline", "--output"):
+        assert option in text
+    assert "goes on where it was stopped" in " ".join(text.split())
