@@ -1,6 +1,7 @@
+import os
 import pathlib
+import warnings
 
-import joblib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def laid_out(monkeypatch):
     """Stand in for UMAP's work, and count how often it was done."""
     done = []
 
-    def lay_out(features, seed, settings, version):
+    def lay_out(features, seed, settings):
         done.append((seed, settings["n_neighbors"]))
         return np.float32(features[:, :2] + seed)
 
@@ -71,25 +72,99 @@ def test_the_same_map_is_laid_out_once(laid_out, tmp_path):
     assert laid_out == [(1, 8), (2, 8), (1, 3), (1, 8), (1, 8), (1, 8)]
 
 
-def test_a_damaged_cache_is_laid_out_anew(laid_out, tmp_path):
+class Opened:
+    """Tells when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("opened",)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"torn",
+        np.zeros((8, 2), "float32"),
+        np.zeros((9, 2)),
+        np.full((9, 2), np.nan, "float32"),
+        np.array([Opened()]),
+    ],
+)
+def test_what_is_no_map_is_laid_out_anew(laid_out, tmp_path, other, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     features = np.random.default_rng(0).normal(size=(9, 3))
     umap_points(features, cache=tmp_path)
-    (stored,) = tmp_path.rglob("output.pkl")
-    stored.write_bytes(b"torn")
-    points = umap_points(features, cache=tmp_path)
-    np.testing.assert_array_equal(points, np.float32(features[:, :2]))
+    (kept,) = tmp_path.rglob("*.npy")
+    kept.write_bytes(other) if isinstance(other, bytes) else np.save(kept, other)
+    for _ in range(2):
+        points = umap_points(features, cache=tmp_path)
+        np.testing.assert_array_equal(points, np.float32(features[:, :2]))
     assert len(laid_out) == 2
+    assert not (tmp_path / "opened").exists()
+
+
+def test_old_maps_make_room(laid_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, "LARGEST_CACHE", 450)  # each is 72 bytes and a header of 128
+    old = tmp_path / "maps" / "joblib" / "output.pkl"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"of version 0.1")
+    for seed in range(3):
+        umap_points(np.zeros((9, 3)), seed=seed, cache=tmp_path)
+        newest = max(tmp_path.rglob("*.npy"), key=os.path.getmtime)
+        os.utime(newest, (seed, seed))
+    umap_points(np.zeros((9, 3)), seed=2, cache=tmp_path)
+    umap_points(np.zeros((9, 3)), seed=0, cache=tmp_path)
+    assert [seed for seed, _ in laid_out] == [0, 1, 2, 0]
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("times", [2, 3, 20])
+def test_repeated_rows_have_one_map(times):
+    """On which UMAP by itself differs by many units from call to call."""
+    rows = np.random.default_rng(0).normal(size=(180 // times, 6))
+    features = np.repeat(rows, times, axis=0)
+    first, again = (umap_points(features, seed=1, cache=False, n_epochs=30) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert np.isfinite(first).all()
+
+
+@pytest.mark.parametrize("shape", [(30, 4), (30, 1)])
+def test_rows_that_are_all_the_same(shape):
+    maps_of_them = [umap_points(np.ones(shape), cache=False) for _ in range(2)]
+    np.testing.assert_array_equal(*maps_of_them)
+    assert np.isfinite(maps_of_them[0]).all()
+
+
+def test_a_start_that_umap_gives_up_is_another(monkeypatch):
+    def fails(*_, **__):
+        warnings.warn("Spectral initialisation failed! The eigenvector solver", stacklevel=1)
+        return np.random.default_rng().normal(size=(60, 2))
+
+    monkeypatch.setattr("umap.umap_.spectral_layout", fails)
+    features = np.random.default_rng(0).normal(size=(60, 6))
+    first, again = (umap_points(features, cache=False, n_epochs=20) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize(
+    ("kind", "exponent"), [("float32", 100), ("float64", 700), ("float32", -90)]
+)
+def test_the_size_of_features_means_nothing(kind, exponent):
+    features = np.random.default_rng(0).normal(size=(60, 6)).astype("float32")
+    features *= 2.0 ** -np.frexp(np.abs(features).max())[1]
+    other = features.astype(kind) * np.array(2.0**exponent, kind)
+    usual, unusual = (umap_points(x, cache=False, n_epochs=20) for x in (features, other))
+    np.testing.assert_allclose(unusual, usual, atol=1e-3)
 
 
 def test_where_maps_are_kept(laid_out, tmp_path, monkeypatch):
     features = np.zeros((9, 3))
     monkeypatch.setenv("ROTNET_KERAS_CACHE", str(tmp_path / "named"))
     umap_points(features)
-    assert list((tmp_path / "named").rglob("output.pkl"))
+    assert list((tmp_path / "named").rglob("*.npy"))
     monkeypatch.delenv("ROTNET_KERAS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users"))
     umap_points(features)
-    assert list((tmp_path / "users" / "rotnet_keras").rglob("output.pkl"))
+    assert list((tmp_path / "users" / "rotnet_keras").rglob("*.npy"))
     monkeypatch.setenv("ROTNET_KERAS_CACHE", "/dev/null/nowhere")  # then it is made without one
     assert len(umap_points(features)) == 9
     with pytest.raises(OSError, match="must be a folder that can be written"):
@@ -111,13 +186,11 @@ def test_a_user_without_a_home_gets_a_map(laid_out, tmp_path, monkeypatch):
     assert len(laid_out) == 2
 
 
-def test_the_users_own_entries_beside_ours_stay(laid_out, tmp_path):
-    own = tmp_path / "joblib" / "own" / "output.pkl"
-    own.parent.mkdir(parents=True)
-    own.write_bytes(b"theirs")
+def test_the_users_own_arrays_beside_ours_stay(laid_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, "LARGEST_CACHE", 0)
+    np.save(tmp_path / "own.npy", np.zeros(3))
     umap_points(np.zeros((9, 3)), cache=tmp_path)
-    assert own.read_bytes() == b"theirs"
-    assert list((tmp_path / "maps").rglob("output.pkl"))
+    assert list(tmp_path.rglob("*.npy")) == [tmp_path / "own.npy"]
 
 
 def test_many_images_have_the_neighbours_that_a_look_at_all_finds(monkeypatch):
@@ -175,9 +248,3 @@ def test_maps_in_one_place_and_maps_that_do_not_fit():
     np.testing.assert_array_equal(only, np.zeros((3, 2)))
     with pytest.raises(ValueError, match=r"maps must be \(N, 2\), N at least 1 and the same, got"):
         align_maps([np.zeros((3, 2)), np.zeros((4, 2))])
-
-
-def test_the_cache_knows_arrays_by_their_contents():
-    """What `joblib` promises, and the cache stands on."""
-    features = np.random.default_rng(0).normal(size=(50, 4))
-    assert joblib.hash(features) == joblib.hash(features.copy()) != joblib.hash(features + 1e-9)

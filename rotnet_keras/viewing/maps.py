@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import math
 import os
 import pathlib
+import shutil
 import warnings
 from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any, Literal
 
-import joblib
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
 from sklearn.neighbors import NearestNeighbors
 
 from rotnet_keras._base.arrays import check_array, check_features, check_finite
+from rotnet_keras._base.digests import digest
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import make_folder
+from rotnet_keras._base.files import make_folder, replace_with
 from rotnet_keras._base.values import Seed, check_list, check_path
 
 CACHE = "ROTNET_KERAS_CACHE"  # environment variable: the folder that keeps maps, if not the user's
+VERSION = 2  # of how maps are laid out here
 MOST_EXACT = 30_000  # rows up to which comparing every pair takes only seconds
-LARGEST_CACHE = "100M"  # over a thousand maps of 10,000 images
+LARGEST_CACHE = 100_000_000  # bytes; over a thousand maps of 10,000 images
 
 
 def _check_maps(name, maps):
@@ -58,8 +62,9 @@ def umap_points(
 ) -> np.ndarray:
     """Lay features out in two dimensions so that neighbours stay neighbours (UMAP).
 
-    10,000 images take about ten seconds, and longer in the first call, which compiles. A map that
-    was laid out before is read from a folder.
+    10,000 images take about ten seconds, and longer in the first call, which compiles. The same
+    features, seed and settings give the same map; one that was laid out before is read from a
+    folder.
 
     Args:
         features: `(N, D)` array, N at least 4.
@@ -83,15 +88,21 @@ def umap_points(
     Reference: McInnes, Healy and Melville, 2018, https://arxiv.org/abs/1802.03426
     """
     settings = {"n_neighbors": min(15, len(features) - 1), "n_jobs": 1} | settings
-    lay_out = _lay_out
+    kept = None
     # A function, which `metric` may be, has no contents that a later run could know it by.
     if all(isinstance(value, (str, int, float, type(None))) for value in settings.values()):
-        lay_out = _remembered(cache)
-    try:
-        return lay_out(features, seed, settings, importlib.metadata.version("umap-learn"))
-    except (TypeError, ValueError) as error:
-        message = f"settings must be what umap.UMAP takes ({error}), got {settings}"
-        raise InputError(message) from error
+        version = importlib.metadata.version("umap-learn")
+        kept = _place(cache, digest(features, seed, sorted(settings.items()), version, VERSION))
+    points = None if kept is None else _read(kept, len(features))
+    if points is None:
+        try:
+            points = _lay_out(features, seed, settings)
+        except (TypeError, ValueError) as error:
+            message = f"settings must be what umap.UMAP takes ({error}), got {settings}"
+            raise InputError(message) from error
+        if kept is not None:
+            _keep(points, kept)
+    return points
 
 
 umap_map = umap_points  # its name in version 0.1
@@ -126,14 +137,37 @@ def align_maps(maps: Maps) -> list[np.ndarray]:
     return [points.astype("float32") for points in (first, *turned)]
 
 
-def _lay_out(features, seed, settings, version):
-    """What is remembered, by all of its arguments; `version` is only for that."""
+def _lay_out(features, seed, settings):
+    """UMAP's map, the same one each time."""
     import umap  # takes seconds: only whoever draws a new map waits for it
 
-    settings = settings | _exact_neighbours(features, settings)
-    with warnings.catch_warnings():  # new points are not mapped here
+    if "metric" not in settings:  # of distances, whose squares could be too large, or 0
+        features = features / _power_of_two(features)
+    settings = _start(features) | settings | _exact_neighbours(features, settings)
+    with warnings.catch_warnings():
+        # New points are not mapped here.
         warnings.filterwarnings("ignore", ".*not an NNDescent object.*")
-        return umap.UMAP(random_state=seed, **settings).fit_transform(features)
+        warnings.filterwarnings("error", "Spectral initialisation failed")
+        try:
+            return umap.UMAP(random_state=seed, **settings).fit_transform(features)
+        except UserWarning:
+            return umap.UMAP(random_state=seed, **settings | {"init": "pca"}).fit_transform(
+                features
+            )
+
+
+def _power_of_two(features):
+    """What brings features of unheard-of size near 1, without rounding; 1 for all others."""
+    largest = float(np.abs(features).max())
+    return 1.0 if 1e-9 < largest < 1e9 or not largest else 2.0 ** math.frexp(largest)[1]
+
+
+def _start(features):
+    """Where points begin, if rows repeat: UMAP's eigenvectors would differ from call to call."""
+    distinct = {row.tobytes() for row in features + 0.0}  # -0.0 is 0.0
+    if len(distinct) == len(features):
+        return {}
+    return {"init": "pca" if min(len(distinct), features.shape[1]) > 1 else "random"}
 
 
 def _exact_neighbours(features, settings):
@@ -149,22 +183,42 @@ def _exact_neighbours(features, settings):
     return {"precomputed_knn": found[::-1]}
 
 
-def _remembered(cache):
-    """`_lay_out` with a memory in a folder, or without one where no folder can be written."""
+def _place(cache, name):
+    """The file that a map of this name is kept in, or None where no folder can be written."""
     if cache is False:
-        return _lay_out
+        return None
     usual = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rotnet_keras")
     try:
-        # In a folder of its own, since old entries are deleted.
+        # In a folder of its own, since old maps are deleted.
         chosen = pathlib.Path(cache or os.environ.get(CACHE) or usual).expanduser() / "maps"
-        folder = make_folder(chosen, "cache")
+        return make_folder(chosen, "cache") / f"{name}.npy"
     except (OSError, RuntimeError):  # a user without a home is the latter
         if cache is not None:
             raise
-        return _lay_out
-    memory = joblib.Memory(folder, verbose=0)
-    memory.reduce_size(LARGEST_CACHE)
-    return memory.cache(_lay_out)
+        return None
+
+
+def _read(file, count):
+    """A map that was kept, or None if there is none, or another's or a damaged one."""
+    try:
+        points = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    sound = points.shape == (count, 2) and points.dtype == np.float32 and np.isfinite(points).all()
+    return points if sound else None
+
+
+def _keep(points, file):
+    """Write a map, and delete those that were written first where all of them take too much."""
+    shutil.rmtree(file.parent / "joblib", ignore_errors=True)  # as version 0.1 kept them
+    with contextlib.suppress(OSError):  # a full disk, which the map need not wait for
+        with replace_with(file) as beside:
+            np.save(beside, points)
+        total = 0
+        for old in sorted(file.parent.glob("*.npy"), key=os.path.getmtime, reverse=True):
+            total += old.stat().st_size
+            if total > LARGEST_CACHE:
+                old.unlink(missing_ok=True)
 
 
 def _centred(points):
