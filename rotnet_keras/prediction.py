@@ -26,9 +26,12 @@ from rotnet_keras._base.values import (
     check_choice,
     got,
 )
+from rotnet_keras.data.decoding import Ground, White, check_ground, check_white
 from rotnet_keras.data.folders import list_pictures
 from rotnet_keras.data.pictures import FITS, Broken, Fit, check_pictures, stream_pictures
 from rotnet_keras.evaluation import extract_features
+
+USUAL = {"ground": 255, "white": None}  # how pictures look, unless a classifier says otherwise
 
 
 def _a_name_an_output(class_names, model):
@@ -55,6 +58,8 @@ def save_classifier(
     class_names: Names,
     *,
     fit: Fit = "crop",
+    ground: Ground = 255,
+    white: White | None = None,
 ) -> None:
     """Write a classifier and, beside it, what its outputs mean: `classifier.json` for `.keras`.
 
@@ -63,6 +68,8 @@ def save_classifier(
         path: of the `.keras` file, which plain Keras loads.
         class_names: one an output.
         fit: how oblong pictures became squares in training, as in `read_pictures`.
+        ground: what showed through transparency in training.
+        white: levels of 16 bits in training, as `Splits.white` says them; None for none.
 
     Raises:
         InputError: a `path` that does not end in `.keras`, a model that is not functional or does
@@ -79,7 +86,9 @@ def save_classifier(
         {'class_names': ['cat', 'dog'], 'fit': 'crop'}
     """
     path = pathlib.Path(path)
-    facts = {"class_names": [str(name) for name in class_names], "fit": fit}
+    facts: dict[str, Any] = {"class_names": [str(name) for name in class_names], "fit": fit}
+    look = {"ground": ground, "white": white}
+    facts |= {name: value for name, value in look.items() if value != USUAL[name]}
     with replace_with(path) as beside:
         needed = write_model(model, beside)
         # A kill between the two new names leaves a model and facts that say that they are not one.
@@ -96,7 +105,8 @@ def load_classifier(path: FilePath) -> tuple[keras.Model, dict[str, Any]]:
         path: of the `.keras` file; its `.json` must lie beside it.
 
     Returns:
-        `(model, facts)`, the facts a dictionary of `class_names` and `fit`.
+        `(model, facts)`, the facts a dictionary of `class_names` and `fit`, and of `ground` and
+        `white` where they are not as usual: what `predict_pictures` takes.
 
     Raises:
         InputError: files that are missing or damaged, do not belong together, or hold a model that
@@ -113,7 +123,7 @@ def load_classifier(path: FilePath) -> tuple[keras.Model, dict[str, Any]]:
     if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
         raise InputError(f"{path} must hold a model of one output (B, num_classes), got {shape}")
     facts = _read_facts(path, beside, shape[1])
-    return model, {"class_names": facts["class_names"], "fit": facts["fit"]}
+    return model, {name: facts[name] for name in ("class_names", "fit", *USUAL) if name in facts}
 
 
 def _read_facts(path, beside, num_classes):
@@ -136,6 +146,9 @@ def _read_facts(path, beside, num_classes):
         )
     _distinct(f"class_names in {beside}", names)
     check_choice("fit", facts["fit"], FITS)
+    for name, check in (("ground", check_ground), ("white", check_white)):
+        if name in facts:
+            facts[name] = check(f"{name} in {beside}", facts[name])
     if facts.get("model", found := digest_of_file(path)) != found:
         raise InputError(
             f"{beside} is of another model than {path}, as where saving was broken off: save both "
@@ -151,6 +164,8 @@ def predict_pictures(
     class_names: Names,
     *,
     fit: Fit = "crop",
+    ground: Ground = 255,
+    white: White | None = None,
     broken: Broken = "raise",
     batch_size: Count = 256,
 ) -> pd.DataFrame:
@@ -160,7 +175,9 @@ def predict_pictures(
         model: `keras.Model` from square images to logits `(B, num_classes)`.
         folder: path; it may have folders in it, whose pictures are taken, too.
         class_names: one an output.
-        fit: as in `read_pictures`; as in training.
+        fit: as in `read_pictures`, and in training, as are the next two.
+        ground: what shows through transparency.
+        white: the level of white in pictures of 16 bits; None finds it in this folder.
         broken: as in `read_pictures`.
         batch_size: pictures in memory at a time.
 
@@ -183,7 +200,7 @@ def predict_pictures(
         ['one.png']
     """
     size, channels = _square_input(model)
-    form = {"image_size": size, "fit": fit, "channels": channels}
+    form = {"image_size": size, "fit": fit, "channels": channels, "ground": ground, "white": white}
     files, logits = [], []
     for some, images in _batches(list_pictures(folder), broken, batch_size, form):
         files += some
@@ -206,7 +223,8 @@ def _batches(files, broken, batch_size, form):
             read += some
             yield some, images
     except tf.errors.InvalidArgumentError:  # which ones, and why, is told of all at once
-        done, sound = set(read), check_pictures(files, broken=broken)
+        done, size, white = set(read), form["image_size"], form["white"]
+        sound, form["white"] = check_pictures(files, size, broken=broken, white=white)
         yield from _read([file for file in sound if file not in done], batch_size, form)
 
 

@@ -84,13 +84,13 @@ def test_broken_pictures(classifier, folder):
 @pytest.fixture
 def decoded(monkeypatch):
     """Count how often each file is decoded."""
-    counts, decode = collections.Counter(), pictures._decode
+    counts, decode = collections.Counter(), pictures.decode_picture
 
-    def counted(name):
+    def counted(name, *look):
         counts[pathlib.Path(os.fsdecode(name)).name] += 1
-        return decode(name)
+        return decode(name, *look)
 
-    monkeypatch.setattr(pictures, "_decode", counted)
+    monkeypatch.setattr(pictures, "decode_picture", counted)
     return counts
 
 

@@ -2,10 +2,17 @@
 
 import contextlib
 import http.server
+import os
+import pathlib
+import subprocess
+import sys
 import threading
 import time
 
+import keras
+import numpy as np
 import pytest
+import tensorflow_metadata
 from tfds_tiny import TinyColours, TinyDownload, files_below
 
 from rotnet_keras import DatasetError, load_splits
@@ -30,6 +37,43 @@ def torn_download():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/file.bin"
         server.shutdown()
+
+
+HALF = """
+import pathlib, sys
+import rotnet_keras, tensorflow_datasets
+print(len(rotnet_keras.stream_images("pictures", image_size=8)))
+for function in (rotnet_keras.load_splits, rotnet_keras.stream_images):
+    try:
+        function("no_such_data_set")
+    except ImportError as error:
+        print(error)
+pathlib.Path("tensorflow_metadata/__init__.py").write_text(sys.argv[1])
+try:
+    rotnet_keras.load_splits("no_such_data_set")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_tfds_that_is_imported_by_half_is_mended_without_a_restart(tmp_path):
+    """As on Colab's GPU runtime, whose protobuf tensorflow-metadata was not made for."""
+    false = tmp_path / "tensorflow_metadata" / "__init__.py"
+    false.parent.mkdir()
+    false.write_text("raise RuntimeError('Detected incompatible Protobuf Gencode/Runtime')")
+    (tmp_path / "pictures").mkdir()
+    keras.utils.save_img(tmp_path / "pictures" / "one.png", np.zeros((9, 9, 3)), scale=False)
+    whole = str(pathlib.Path(tensorflow_metadata.__file__).parent)
+    command = [sys.executable, "-c", HALF, f"__path__ = [{whole!r}]"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    pictures, *mended, unknown = ran.stdout.splitlines()
+    assert pictures == "1"  # which are read without TFDS
+    assert len(mended) == 2
+    for line in mended:
+        assert 'pip install "tensorflow-metadata<1.21" mends it, without a restart' in line
+    assert "must be a data set of TensorFlow Datasets, got 'no_such_data_set'" in unknown
 
 
 def test_no_network(tmp_path, offline):

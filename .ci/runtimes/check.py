@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,32 @@ import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-# Colab's tensorflow-metadata does not fit its protobuf. A TPU's runtime has no TensorFlow, and the
-# one that fits its protobuf wants h5py below 3.15.
-MAY_CHANGE = {"cpu": {"tensorflow-metadata"}, "gpu": {"tensorflow-metadata"}, "tpu": {"h5py"}}
+# Colab's tensorflow-metadata does not fit its protobuf, but on a TPU's runtime, where the README's
+# line, which is the same for all, replaces it in vain. That runtime has no TensorFlow, and the one
+# that fits its protobuf wants h5py below 3.15.
+MAY_CHANGE = dict.fromkeys(("cpu", "gpu"), {"tensorflow-metadata"})
+MAY_CHANGE["tpu"] = {"tensorflow-metadata", "h5py"}
 ALSO_SHIPPED = ["jax", "ipykernel", "ipywidgets", "nbclient"]
 ADDRESS = re.compile(r"@ git\+https://github\.com/[\w./-]+")
 IN_COLAB = 'import sys, types; sys.modules["google.colab"] = types.ModuleType("google.colab")'
 OUT = 'del sys.modules["google.colab"]'
+# What TFDS needs on a GPU's runtime is said in one line, and mended without a restart.
+WITHOUT_MEND = """
+import subprocess, sys
+import rotnet_keras
+assert rotnet_keras.two_conv_extractor((28, 28, 1)).count_params()  # which needs no TFDS
+try:
+    rotnet_keras.load_splits("no_such_data_set")
+except ImportError as error:
+    assert 'pip install "tensorflow-metadata<1.21"' in str(error), error
+    subprocess.run([sys.executable, "-m", "pip", "-qq", "install", "tensorflow-metadata<1.21"])
+except ValueError:
+    print("TFDS is whole before it is mended")
+try:
+    rotnet_keras.load_splits("no_such_data_set")
+except ValueError as error:
+    assert "must be a data set of TensorFlow Datasets" in str(error), error
+"""
 EXECUTE = """
 import sys, nbformat
 from nbclient import NotebookClient
@@ -106,6 +126,12 @@ def as_in_colab(path, folder):
     return copy
 
 
+def readme_line(readme):
+    """What the README has people install in Colab, the package from this working tree."""
+    line = re.search(r"^[!%]pip install -q (.+)$", readme.read_text(encoding="utf-8"), re.M)[1]
+    return shlex.split(ADDRESS.sub(f"@ file://{ROOT}", line))
+
+
 def main(runtime, *notebooks):
     """Check one runtime; return the exit status."""
     if sys.version_info < (3, 11):
@@ -125,6 +151,10 @@ def main(runtime, *notebooks):
         copies = [as_in_colab(path, folder) for path in every]
         execute = [python, "-c", EXECUTE]
         here = {"env": environment, "cwd": folder, "check": True}
+        line = readme_line(ROOT / "README.md")
+        for packages in ([line[0]], line):  # as one types it, and as the README says
+            subprocess.run([python, "-m", "pip", "-qq", "install", *packages], **here)
+            subprocess.run([python, "-c", WITHOUT_MEND], **here)
         for copy in copies:
             subprocess.run([*execute, copy, "install"], **here)
         after = installed(python)

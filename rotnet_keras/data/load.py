@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._base.door import public
-from rotnet_keras._base.errors import DatasetError, InputError
+from rotnet_keras._base.errors import DatasetError, InputError, MissingPackageError
 from rotnet_keras._base.files import printable
 from rotnet_keras._base.values import Count, FilePath, Seed, Source, check_share, warn_caller
 from rotnet_keras.data import garments
+from rotnet_keras.data.decoding import Ground, White
 from rotnet_keras.data.folders import (
     gather,
     gather_classes,
@@ -29,9 +30,10 @@ from rotnet_keras.data.pictures import (
     Channels,
     Fit,
     check_pictures,
-    read_pictures,
+    read_with_levels,
     stream_pictures,
 )
+from rotnet_keras.data.preparation import import_tfds
 from rotnet_keras.data.repeats import LABELLED, TEST, UNLABELLED, check_repeats
 from rotnet_keras.data.splits import Examples, Splits, make_splits
 from rotnet_keras.running.batches import WINDOW_BYTES
@@ -61,6 +63,8 @@ def load_splits(
     image_size: Count | None = None,
     fit: Fit = "crop",
     channels: Channels | None = None,
+    ground: Ground = 255,
+    white: White | None = None,
     broken: Broken = "raise",
     repeats: Repeats = "raise",
     parts: Parts = "any",
@@ -105,7 +109,9 @@ def load_splits(
         image_size: height and width to bring all images to, with antialiasing. None leaves a named
             data set's square images of one size as they are and brings others to 64.
         fit: how oblong images become square, as in `read_pictures`.
-        channels: of a folder's pictures, as in `read_pictures`.
+        channels: of a folder's pictures, as in `read_pictures`, as are the next two.
+        ground: what shows through transparency.
+        white: the level of white in grey pictures of 16 bits.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`.
         repeats: "raise" where the same file is in two classes of a folder, or in the test set and
             among the training pictures; "keep" warns. Others of the same bytes are warned of in any
@@ -138,10 +144,10 @@ def load_splits(
     }
     folder = _as_folder(name)
     if folder is not None:
-        reading: dict[str, Any] = {"fit": fit, "channels": channels, "broken": broken}
         listed = _list_parts(folder, parts, follow_links)
-        size = image_size or SIZE
-        return _read_parts(folder, listed, repeats, division, image_size=size, **reading)
+        form = image_size or SIZE, fit, channels
+        reading = {"broken": broken, "ground": ground, "white": white}
+        return _read_parts(folder, listed, repeats, division, form, reading)
     try:
         if name == STAND_IN:
             loaded = _draw_stand_in()
@@ -172,9 +178,10 @@ def _as_folder(source):
 
 
 def _is_known(name):
-    import tensorflow_datasets as tfds  # takes seconds, which a path need not wait for
-
-    return name in {STAND_IN, *tfds.list_builders()}
+    try:
+        return name in {STAND_IN, *import_tfds().list_builders()}
+    except MissingPackageError:  # only what reads TFDS needs it
+        return False
 
 
 def _list_parts(folder, parts, follow_links):
@@ -204,7 +211,7 @@ def _of_known_classes(folder, test, classes):
     return {known[same_name(name)]: files for name, files in test.items()}
 
 
-def _read_parts(folder, listed, repeats, division, **reading):
+def _read_parts(folder, listed, repeats, division, form, reading):
     """`Splits` of the files that a folder holds."""
     classes, test, unlabelled = listed
     names = list(classes)
@@ -212,7 +219,7 @@ def _read_parts(folder, listed, repeats, division, **reading):
     parts.append((unlabelled, [-1] * len(unlabelled)))
     # All in one go, for one list of broken files and one answer to whether all are grey.
     files = [file for some, _ in parts for file in some]
-    images, read = read_pictures(files, **reading)
+    images, read, white = read_with_levels(files, form, **reading)
     labels = np.array([label for _, some in parts for label in some], "int32")[read]
     part = np.repeat([LABELLED, TEST, UNLABELLED], [len(some) for some, _ in parts])[read]
     sound = [file for file, whole in zip(files, read, strict=True) if whole]
@@ -228,7 +235,8 @@ def _read_parts(folder, listed, repeats, division, **reading):
         **division,
     )
     skipped = tuple(str(file) for file, whole in zip(files, read, strict=True) if not whole)
-    return dataclasses.replace(splits, fit=reading["fit"], skipped=skipped)
+    read_as = {"fit": form[1], "ground": reading["ground"], "white": white}
+    return dataclasses.replace(splits, skipped=skipped, **read_as)
 
 
 def _with_labels(classes, names):
@@ -243,6 +251,8 @@ def stream_images(
     image_size: Count | None = None,
     fit: Fit = "crop",
     channels: Channels | None = None,
+    ground: Ground = 255,
+    white: White | None = None,
     broken: Broken = "raise",
     follow_links: bool = False,
     split: Source = "train",
@@ -259,6 +269,8 @@ def stream_images(
             be given.
         fit: how oblong images become square, as in `read_pictures`.
         channels: 3, or 1 for grey, of the pictures of a folder; None is 3.
+        ground: what shows through transparency, as in `read_pictures`.
+        white: as in `read_pictures`; to find it, all are read once beforehand.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`; to
             find them, all are read once beforehand. (Up to 64 MB of images are kept then.)
         follow_links: whether links to folders outside a folder are followed, as in `list_pictures`.
@@ -288,7 +300,7 @@ def stream_images(
     if folder is None:
         try:
             builder = find_builder(str(source), data_dir)
-        except DatasetError:
+        except (DatasetError, MissingPackageError):
             raise
         except InputError as error:
             raise InputError(f"source: there is no folder {source}, and {error}") from error
@@ -299,11 +311,13 @@ def stream_images(
     found = np.array(list_pictures(folder, follow_links=follow_links), dtype=object)
     files = list(np.random.default_rng(seed).permutation(found)[host::hosts])
     channels = 3 if channels is None else channels
-    form: dict[str, Any] = {"image_size": image_size, "fit": fit, "channels": channels}
+    reading: dict[str, Any] = {"broken": broken, "white": white, "folder": list(found)}
     if len(files) * image_size**2 * channels <= WINDOW_BYTES:  # held in any case, to be shuffled
-        images, _ = read_pictures(files, broken=broken, **form)
+        images, *_ = read_with_levels(files, (image_size, fit, channels), ground=ground, **reading)
         return tf.data.Dataset.from_tensor_slices(images)
-    return stream_pictures(check_pictures(files, broken=broken), **form)
+    sound, white = check_pictures(files, image_size, **reading)
+    form: dict[str, Any] = {"image_size": image_size, "fit": fit, "channels": channels}
+    return stream_pictures(sound, ground=ground, white=white, **form)
 
 
 def _draw_stand_in():

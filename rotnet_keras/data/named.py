@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._base.errors import DatasetError, InputError
+from rotnet_keras._base.model_files import cause
 from rotnet_keras.data.pictures import square
-from rotnet_keras.data.preparation import first_line, prepare
+from rotnet_keras.data.preparation import import_tfds, prepare
 from rotnet_keras.data.splits import Examples
 
 SIZE = 64  # that images of many sizes are brought to, unless another is asked for
@@ -18,8 +19,7 @@ UNLABELLED = ("unlabelled", "unlabeled")  # what TFDS calls a split without labe
 
 def stream_named(builder, split, image_size, fit, share):
     """Dataset of a named data set's images without labels, as `stream_images` says."""
-    import tensorflow_datasets as tfds
-
+    tfds = import_tfds()
     host, hosts = share
     key, _ = builder.info.supervised_keys
     prepare(builder, None)
@@ -35,7 +35,7 @@ def stream_named(builder, split, image_size, fit, share):
     except (ValueError, AssertionError) as error:
         raise InputError(
             f"split must be one that {builder.name!r} has, {list(builder.info.splits)}, or a part "
-            f"of one, got {split!r}: {first_line(error)}"
+            f"of one, got {split!r}: {cause(error)}"
         ) from error
     if image_size is None:
         return dataset
@@ -73,8 +73,7 @@ def _first_there(builder, names):
 
 def find_builder(name, data_dir):
     """The builder of the image classification data set that TFDS knows by this name."""
-    import tensorflow_datasets as tfds
-
+    tfds = import_tfds()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, TypeError, ValueError) as error:
@@ -83,11 +82,11 @@ def find_builder(name, data_dir):
         raise InputError(
             f"name must be a data set of TensorFlow Datasets, got {name!r}; {hint}"
             f"The names: https://www.tensorflow.org/datasets/catalog/overview "
-            f"({first_line(error)})"
+            f"({cause(error)})"
         ) from error
     except Exception as error:  # a torn dataset_info.json, a version there is not, ...
         raise DatasetError(
-            f"{name!r} cannot be opened: {first_line(error)}. If its prepared data is damaged, "
+            f"{name!r} cannot be opened: {cause(error)}. If its prepared data is damaged, "
             "delete its folder below data_dir and prepare it again, or give another data_dir"
         ) from error
     features, keys = builder.info.features, builder.info.supervised_keys
@@ -114,7 +113,7 @@ def _read(builder, part, keys, image_size, fit):
     except (tf.errors.OpError, OSError, ValueError) as error:
         raise DatasetError(
             f"the {part} images of {builder.name!r} in {builder.data_path} cannot be read: "
-            f"{first_line(error)}. A file is damaged or missing: delete that folder and prepare "
+            f"{cause(error)}. A file is damaged or missing: delete that folder and prepare "
             "the data again (connected, or with manual_dir), or give another data_dir"
         ) from error
     return Examples(np.concatenate(images), np.concatenate(labels).astype("int32"))

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 
-import keras
 import numpy as np
-import PIL
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError
 from rotnet_keras._base.files import printable
 from rotnet_keras._base.values import Count, check_list, check_path, got, is_whole, warn_caller
+from rotnet_keras.data.decoding import FULL, Ground, White, decode_picture
 
-Image.init()
-# Of these, Pillow starts no other program; AVIF is not in all of its builds.
-FORMATS = sorted({"AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"} & Image.OPEN.keys())
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras, CT and microscopes keep in 16
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow has it
 
 
@@ -51,13 +49,16 @@ def read_pictures(
     fit: Fit = "crop",
     channels: Channels | None = None,
     broken: Broken = "raise",
+    ground: Ground = 255,
+    white: White | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read pictures into one array of squares.
 
     Args:
-        files: list of paths to PNG, JPEG, WebP, BMP, GIF and TIFF files (the first image of
-            several), and AVIF if Pillow reads it. A photograph is turned upright by what its camera
-            noted (EXIF); transparency is dropped; 16 bits a pixel become 8.
+        files: list of paths to PNG, JPEG, WebP, BMP, GIF, PPM and TIFF files (the first image of
+            several), and AVIF if Pillow reads it, whatever their names end in. A photograph is
+            turned upright by what its camera noted (EXIF). Very large ones are made smaller while
+            they are decoded.
         image_size: height and width of the squares.
         fit: "crop" cuts the centre out, "pad" puts black at two sides, "resize" stretches. The
             edges of a padded picture show whether it was turned by 90 degrees, which spoils the
@@ -65,6 +66,13 @@ def read_pictures(
         channels: 3, or 1 for grey; None takes 1 where all pictures are grey.
         broken: "raise" one error that lists all pictures that cannot be read, or "skip" them and
             list them in a warning.
+        ground: what shows through transparency: a grey level 0..255, or `(r, g, b)`.
+        white: the level of white in pictures of 16 bits a value, or `(black, white)`; what lies
+            beyond becomes 255, or 0. None takes the largest number of 8, 10, 12, 14 or 16 bits,
+            whichever holds the levels of them all, and for black 0, or where there are negative
+            levels the lowest; a warning says so, unless that is the whole range. A file that says
+            its own white, as PPM may, goes by that. Of colours in TIFF and PPM, Pillow gives the
+            upper 8 bits alone: they are refused where white is not 65535.
 
     Returns:
         `(images, read)`: uint8 `(N, image_size, image_size, channels)`, 0..255, and a bool array
@@ -82,34 +90,87 @@ def read_pictures(
         >>> images.shape, read.tolist()
         ((1, 16, 16, 1), [True])
     """
-    files = list(files)
+    images, read, _ = read_with_levels(
+        files, (image_size, fit, channels), broken=broken, ground=ground, white=white
+    )
+    return images, read
+
+
+def read_with_levels(files, form, *, broken="raise", ground=255, white=None, folder=()):
+    """What `read_pictures` returns, and the levels of black and white in pictures of 16 bits.
+
+    Args:
+        files: as in `read_pictures`, as are the other ones.
+        form: `(image_size, fit, channels)`.
+        broken: "raise" or "skip".
+        ground: of transparency.
+        white: `(black, white)`, or None.
+        folder: list of all files that levels are found in, if they are more than these.
+
+    Returns:
+        `(images, read, levels)`, the levels as given, else None where no picture has 16 bits.
+    """
+    files, (image_size, _, channels) = list(files), form
     images = np.zeros((len(files), image_size, image_size, channels or 3), "uint8")
-    reasons = []
-    pictures = _fitted(files, image_size, fit, channels).prefetch(16)
-    for number, (image, reason) in enumerate(pictures.as_numpy_iterator()):
-        images[number] = image
-        reasons.append(reason)
+
+    def look(places, levels):
+        some = _fitted([files[place] for place in places], form, ground, levels)
+        for place, (image, *found) in zip(places, _all_of(some), strict=True):
+            images[place] = image
+            yield found
+
+    reasons, levels = _look_through(files, look, image_size, white, folder)
     read = _answer(files, reasons, broken)
     images = images if read.all() else images[read]
     all_grey = channels is None and (images == images[..., :1]).all()
-    return (images[..., :1] if all_grey else images), read
+    return (images[..., :1] if all_grey else images), read, levels
 
 
-def check_pictures(files, *, broken="raise"):
-    """Find the pictures that cannot be read, by reading all; arguments as of `read_pictures`.
+def check_pictures(files, image_size, *, broken="raise", white=None, folder=()):
+    """Find the pictures that cannot be read, by reading all; arguments as of `read_with_levels`.
 
     Returns:
-        list of the files that can be.
+        `(files, levels)`: those that can be, and levels as of `read_with_levels`.
 
     Raises:
         DatasetError: as `read_pictures`.
     """
-    reasons = [reason for _, reason in _decoded(files).as_numpy_iterator()]
+
+    def look(places, levels):
+        some = _decoded([files[place] for place in places], image_size, levels=levels)
+        for _, *found in _all_of(some):
+            yield found
+
+    reasons, levels = _look_through(files, look, image_size, white, folder)
     read = _answer(files, reasons, broken)
-    return [file for file, sound in zip(files, read, strict=True) if sound]
+    return [file for file, whole in zip(files, read, strict=True) if whole], levels
 
 
-def stream_pictures(files, *, image_size, fit="crop", channels=None):
+def _all_of(dataset):
+    """The examples of a dataset, as arrays; what Pillow warns of, too many pixels, we refuse."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield from dataset.prefetch(16).as_numpy_iterator()
+
+
+def _look_through(files, look, image_size, white, folder):
+    """Why each file cannot be read, and levels; those that depend on them are looked at again."""
+    found = list(look(range(len(files)), white or FULL))
+    reasons, extremes = [reason for reason, _ in found], np.array([some for _, some in found])
+    (deep,) = np.nonzero(extremes.any(axis=1))
+    if white is not None or not len(deep):
+        return reasons, white
+    if len(folder) > len(files):
+        others = _all_of(_decoded(folder, image_size))
+        extremes = np.array([some for _, _, some in others])
+    levels = _find_levels(extremes[extremes.any(axis=1)])
+    if levels != FULL:
+        for place, (reason, _) in zip(deep, look(deep, levels), strict=True):
+            reasons[place] = reason
+    return reasons, levels
+
+
+def stream_pictures(files, *, image_size, fit="crop", channels=None, ground=255, white=None):
     """Read pictures one by one, again in each iteration; arguments as of `read_pictures`.
 
     Args:
@@ -117,27 +178,46 @@ def stream_pictures(files, *, image_size, fit="crop", channels=None):
         image_size: height and width of the squares.
         fit: as in `read_pictures`.
         channels: 1 for grey; 3 or None for colour.
+        ground: of transparency.
+        white: `(black, white)` of pictures of 16 bits, as `check_pictures` found them. With None,
+            one of these cannot be read.
 
     Returns:
         `tf.data.Dataset` of uint8 images `(image_size, image_size, channels)`, of known number.
     """
 
-    def still_there(image, reason):  # it was, a moment ago
+    def still_there(image, reason, _):  # it was, a moment ago
         with tf.control_dependencies([tf.debugging.assert_equal(reason, "", "lost a picture")]):
             return tf.identity(image)
 
-    return _fitted(files, image_size, fit, channels).map(still_there)
+    return _fitted(files, (image_size, fit, channels), ground, white).map(still_there)
 
 
-def _fitted(files, image_size, fit, channels):
-    """Dataset of `(image, reason)` as of `_decoded`, the image a square."""
+def _find_levels(extremes):
+    """Black and white of pictures `(N, 2)`, whose lowest and highest levels these are."""
+    low, high = int(extremes[:, 0].min()), int(extremes[:, 1].max())
+    bits = next(bits for bits in DEPTHS if high < 2**bits)
+    levels = min(0, low), 2**bits - 1
+    if levels != FULL:
+        warn_caller(
+            f"{len(extremes):,} pictures of 16 bits hold levels from {low:,} to {high:,}: "
+            f"{levels[0]:,} is taken for black and {levels[1]:,} for white; say otherwise with "
+            "white=65535 or white=(black, white) (--white)"
+        )
+    return levels
 
-    def fitted(image, reason):
+
+def _fitted(files, form, ground, levels):
+    """Dataset of `(image, reason, extremes)` as of `_decoded`, the image a square."""
+    image_size, fit, channels = form
+
+    def fitted(image, reason, extremes):
         image = square(image, image_size, fit)
         image = _grey(image) if channels == 1 else image
-        return tf.ensure_shape(image, (image_size, image_size, channels or 3)), reason
+        return tf.ensure_shape(image, (image_size, image_size, channels or 3)), reason, extremes
 
-    return _decoded(files).map(fitted, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = _decoded(files, image_size, ground, levels)
+    return dataset.map(fitted, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def square(image, size, fit="crop"):
@@ -154,41 +234,20 @@ def square(image, size, fit="crop"):
     return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
 
 
-def _decoded(files):
-    """Dataset of `(image, reason)`: uint8 `(H, W, 3)`, and why it could not be read or ""."""
+def _decoded(files, image_size, ground=255, levels=FULL):
+    """Dataset of `(image, reason, extremes)` as of `decode_picture`."""
     names = tf.constant([os.fsencode(file) for file in files], tf.string)
 
     def decode(name):
-        image, reason = tf.numpy_function(_decode, [name], [tf.uint8, tf.string])
-        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(reason, ())
+        kinds = [tf.uint8, tf.string, tf.int32]
+        image, reason, extremes = tf.numpy_function(
+            lambda name: decode_picture(name, image_size, ground, levels), [name], kinds
+        )
+        image = tf.ensure_shape(image, (None, None, 3))
+        return image, tf.ensure_shape(reason, ()), tf.ensure_shape(extremes, (2,))
 
     dataset = tf.data.Dataset.from_tensor_slices(names)
     return dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _decode(name):
-    file = os.fsdecode(name)
-    try:
-        return _read(file), b""
-    except PIL.UnidentifiedImageError:
-        reason = "no picture, or in a format that is not known"
-    except (Image.DecompressionBombError, OSError) as error:
-        reason = str(error)
-    except Exception as error:  # a damaged file may raise anything from within Pillow
-        reason = f"{type(error).__name__}: {error}"
-    reason = reason.replace(file, "the file").splitlines()[0] if reason else "cannot be read"
-    return np.zeros((1, 1, 3), "uint8"), reason.encode()
-
-
-def _read(file):
-    with Image.open(file, formats=FORMATS) as header:
-        mode = header.mode
-    if mode in ("I", "F"):
-        raise OSError(f"32 bits a pixel (mode {mode}), whose value for white is not defined")
-    deep = mode.startswith("I;16")
-    picture = keras.utils.load_img(file, color_mode="grayscale" if deep else "rgb")
-    image = np.asarray(ImageOps.exif_transpose(picture))
-    return np.repeat((image // 257).astype("uint8")[..., None], 3, axis=-1) if deep else image
 
 
 def _answer(files, reasons, broken):

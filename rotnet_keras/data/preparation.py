@@ -1,22 +1,48 @@
-"""Having TensorFlow Datasets download and prepare a data set, and what is said where it cannot."""
+"""TensorFlow Datasets, having it prepare a data set, and what is said where it cannot."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import pathlib
 import shutil
+import sys
 import threading
 import uuid
 
-from rotnet_keras._base.errors import DatasetError
+from rotnet_keras._base.errors import DatasetError, MissingPackageError
+from rotnet_keras._base.model_files import cause
 
 _one_at_a_time = threading.Lock()  # so that what TFDS draws is known to be drawn for one call
 
 
+def import_tfds():
+    """Import TensorFlow Datasets, which takes seconds, or say in one line what it needs.
+
+    On Colab's GPU runtime its tensorflow-metadata does not fit protobuf; TFDS is then imported by
+    half, without `load` and `core`.
+    """
+    try:
+        # First, since TFDS would print pages about it, and go on.
+        importlib.import_module("tensorflow_metadata.proto.v0.schema_pb2")
+        tfds = importlib.import_module("tensorflow_datasets")
+        importlib.import_module("tensorflow_datasets.core")
+    except Exception as error:  # protobuf has errors of its own
+        for name in list(sys.modules):  # so that it can be mended without a restart
+            if name.partition(".")[0] in ("tensorflow_metadata", "tensorflow_datasets"):
+                del sys.modules[name]
+        absent = isinstance(error, ModuleNotFoundError)
+        package = "tensorflow-datasets" if absent else '"tensorflow-metadata<1.21"'
+        raise MissingPackageError(
+            f"data sets by name need TensorFlow Datasets, which cannot be imported: pip install "
+            f"{package} mends it, without a restart ({cause(error)})"
+        ) from error
+    return tfds
+
+
 def prepare(builder, manual_dir):
     """Have TFDS download and prepare the data, unless it lies there prepared."""
-    import tensorflow_datasets as tfds
-
+    tfds = import_tfds()
     if builder.data_path.exists():
         if not builder.info.splits:
             raise DatasetError(
@@ -33,9 +59,9 @@ def prepare(builder, manual_dir):
         with _clean_up_after_failure(builder):
             builder.download_and_prepare(download_config=config)
     except tfds.download.DownloadError as error:
-        raise _unavailable(builder, f"the download failed: {first_line(error)}") from error
+        raise _unavailable(builder, f"the download failed: {cause(error)}") from error
     except Exception as error:  # whatever a data set's own preparation may raise
-        raise _unavailable(builder, first_line(error)) from error
+        raise _unavailable(builder, cause(error)) from error
 
 
 def _check_reachable(builder, manual_dir, seconds=20):
@@ -58,7 +84,7 @@ def _check_reachable(builder, manual_dir, seconds=20):
                 response.raise_for_status()
             failures.clear()
         except requests.RequestException as error:
-            failures[:] = [first_line(error)]
+            failures[:] = [cause(error)]
 
     # In a thread, since a name server that does not answer heeds no timeout of requests.
     thread = threading.Thread(target=ask, daemon=True)
@@ -130,8 +156,3 @@ class _Uuids:
         drawn = uuid.uuid4()
         self.drawn.add(drawn.hex)
         return drawn
-
-
-def first_line(error):
-    """An error in one line: its type, and how its message begins."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"

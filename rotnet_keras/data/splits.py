@@ -58,6 +58,8 @@ class Splits:
         test: `Examples` to report on, the official test set where there is one.
         stand_in: True for the drawn garments, which are no real data.
         fit: how oblong pictures became squares, as in `read_pictures`.
+        ground: what showed through pictures' transparency, as in `read_pictures`.
+        white: levels of black and white in pictures of 16 bits; None where there were none.
         skipped: files of a folder that could not be read.
     """
 
@@ -69,6 +71,8 @@ class Splits:
     test: Examples
     stand_in: bool = False
     fit: str = "crop"
+    ground: int | tuple[int, int, int] = 255
+    white: tuple[int, int] | None = None
     skipped: tuple[str, ...] = ()
 
     @property
