@@ -62,6 +62,7 @@ from .evaluation import (
     accuracy as accuracy,
     ci95 as ci95,
     confusion as confusion,
+    balanced_accuracy as balanced_accuracy,
     confusion_matrix as confusion_matrix,
     extract_features as extract_features,
     predict_classes as predict_classes,

@@ -263,6 +263,12 @@ CHECKS = {
     "check_unlabelled": PICTURES,
     "check_pair": PAIR,
     "check_encoding": TEXT | {"unknown name": ["klingon", ""]},
+    "check_ground": Kind(
+        {"wrong kind": ["white", object(), 0.5, (1, 2)], "range": [-1, 256, (0, 0, 256)]}
+    ),
+    "check_white": Kind(
+        {"wrong kind": ["white", object(), 0.5, (1, 2, 3)], "range": [0, (9, 9), 2**16]}
+    ),
     "check_channels": count() | {"out of range": [2, 4]},
     "check_files": FILES,
     "share": SHARE,

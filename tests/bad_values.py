@@ -81,6 +81,22 @@ NO_ARRAY = {
     "wrong kind": [None, "photos", 3, object(), {}, lambda: IMAGES],
     "ragged": RAGGED,
 }
+# As others scale pixels: to 0..1, to -1..1, and as 16 bits have them.
+SCALED = [IMAGES / 255, (IMAGES / 255).astype("float32"), IMAGES / 127.5 - 1]
+SCALED += [IMAGES.astype("uint16") * 257, IMAGES.astype("int16") - 128]
+
+
+@st.composite
+def scaled_images(draw):
+    """Images whose pixels are of any range but 0..255."""
+    low, high = draw(
+        st.sampled_from([(0, 1), (-1, 1), (-0.5, 0.5), (0, 4095), (0, 65_535), (-128, 127)])
+    )
+    kind = draw(st.sampled_from(["float32", "float64"]))
+    spread = np.linspace(low, high, IMAGES.size).reshape(IMAGES.shape).astype(kind)
+    return np.random.default_rng(draw(st.integers(0, 99))).permuted(spread)
+
+
 OF_WRONG_RANK = [IMAGES[0], IMAGES[..., 0], IMAGES[None], IMAGES[0, 0, 0, 0]]
 shapes = st.one_of(array_shapes(min_dims=1, max_dims=3), array_shapes(min_dims=5, max_dims=6))
 PICTURES = Kind(
@@ -90,8 +106,9 @@ PICTURES = Kind(
         "wrong rank": OF_WRONG_RANK,
         "NaN": [*not_finite(IMAGES), spoilt(IMAGES, -np.inf)],
         "empty": [IMAGES[:0], IMAGES[:, :0, :0], IMAGES[..., :0], []],
+        "range": SCALED,
     },
-    st.one_of(shapes.map(np.zeros), spoilt_images()),
+    st.one_of(shapes.map(np.zeros), spoilt_images(), scaled_images()),
 )
 OBLONG = Kind({"wrong size": [IMAGES[:, :8], IMAGES[:, :, 1:]]})
 any_size = st.tuples(st.integers(1, 14), st.integers(1, 14), st.integers(1, 3))
@@ -107,6 +124,7 @@ STREAMS = {
     "wrong dtype": [slices(IMAGES.astype(str))],
     "wrong size": [slices(IMAGES[:, :8])],
     "empty": [slices(IMAGES[:0])],
+    "range": [slices(scaled) for scaled in SCALED],
 }
 SQUARE = PICTURES | OBLONG | STREAMS
 WHOLE = Kind(

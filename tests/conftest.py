@@ -58,12 +58,13 @@ def extractor():
 def results():
     """What `run_experiment` returns, made by hand: all that it says of a run."""
     settings = {"dataset": "fashion_mnist", "image_size": None, "fit": "crop", "channels": None}
-    settings |= {"broken": "raise", "backbone": "two_conv", "weights": None, "layer": None}
+    settings |= {"ground": 255, "white": None, "broken": "raise"}
+    settings |= {"backbone": "two_conv", "weights": None, "layer": None}
     settings |= {"num_labels": 1000, "num_validation": None, "seed": 7, "quick": False}
     results = settings | {"format": 1, "asked": settings, "skipped": [], "in_memory": []}
     results |= {"num_unlabelled": 49_000, "num_validation": 10_000, "num_test": 10_000}
     results |= {"image_shape": [28, 28, 1], "feature_dim": 16, "parameters": 17_616}
-    results |= {"stand_in": False, "rotation_accuracy": 0.9804}
+    results |= {"stand_in": False, "rotation_accuracy": 0.9804, "balanced": {}}
     results["data"] = dict.fromkeys(("images", "test", "labels", "classes"), "0123456789abcdef")
     results["arms"] = {
         "frozen": {"short": 0.4, "long": 0.6012},

@@ -175,6 +175,7 @@ ONE_LABELLED = ONE_IMAGE | {"labels": [0]}
         ("predict_classes", ONE_IMAGE),
         ("rotation_accuracy", ONE_IMAGE),
         ("accuracy", ONE_LABELLED),
+        ("balanced_accuracy", ONE_LABELLED),
         ("confusion_matrix", ONE_LABELLED),
         ("predict_rotations", ONE_IMAGE),
         ("attention_maps", ONE_IMAGE),

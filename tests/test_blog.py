@@ -1,5 +1,6 @@
 """The blog's arms and budgets."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -17,6 +18,29 @@ def test_given_arms_start_from_the_given_weights(images):
         np.testing.assert_array_equal(
             model.get_layer("conv1").kernel, start.get_layer("conv1").kernel
         )
+
+
+def test_uneven_classes_count_alike_in_training_and_in_the_test(monkeypatch):
+    images = np.zeros((48, 12, 12, 1), "uint8")
+    given = []
+
+    def fit(extractor, *labelled, num_classes, **settings):
+        given.append(settings.get("class_weight"))
+        only_first = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Flatten()])
+        only_first.add(keras.layers.Dense(2, bias_initializer=lambda *_, **__: [1.0, 0.0]))
+        return only_first, keras.callbacks.History()
+
+    monkeypatch.setattr(keras.callbacks.History, "epoch", [], raising=False)
+    arm = jobs_blog.ARMS["scratch"]._replace(fit=fit)
+    monkeypatch.setattr(jobs_blog, "ARMS", {"scratch": arm})
+    extractor = two_conv_extractor((12, 12, 1))
+    for labels in (np.arange(48) % 2, np.arange(48) % 6 // 5):
+        splits = make_splits(images, labels, num_labels=12, num_validation=6)
+        run = jobs_blog.run_arms(extractor, splits, verbose=0)["scratch", "short"]
+        accuracies = run["test_accuracy"], run.get("balanced_accuracy")
+        share = (splits.test.labels == 0).mean()
+        assert accuracies == (share, None if share == 0.5 else 0.5)
+    assert given == [None, None, "balanced", "balanced"]
 
 
 def test_classifier_is_the_fine_tuned_one_that_validates_best():

@@ -122,6 +122,26 @@ def test_a_torn_file_is_said_to_be_one(images, pretrain, path, damage):
         pretrain(images)
 
 
+def test_damage_anywhere_is_said_or_harmless(images, pretrain, path):
+    """Cut or with a bit flipped, a file is refused in one line and stays, or is as it was."""
+    model, _ = pretrain(images, epochs=1)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for number, place in enumerate(rng.integers(0, len(whole), 40)):
+        damaged = bytearray(whole[:place] if number < 8 else whole)
+        if number >= 8:
+            damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            again, _ = pretrain(images, epochs=1)
+        except rk.InputError as error:
+            refused += 1
+            assert f"checkpoint {path} cannot be read" in error.said  # noqa: PT017
+            assert path.read_bytes() == damaged
+        else:
+            assert_same_weights(model, again)
+    assert refused > 20
+
+
 def test_a_full_disk_leaves_the_last_good_file(images, pretrain, path, monkeypatch):
     saved, save = [], keras.Model.save
 

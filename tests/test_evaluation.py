@@ -88,6 +88,15 @@ def test_a_network_that_gives_maps(extractor):
         rk.accuracy(subclassed(maps), CORNERS, np.zeros(5, int))
 
 
+def test_balanced_accuracy_counts_a_rare_class_like_a_common_one():
+    always = brightest_quarter()
+    images = np.concatenate([CORNERS[:1]] * 8 + [CORNERS[1:2]] * 2)
+    labels = np.array([0] * 8 + [1, 0])
+    assert rk.accuracy(always, images, labels) == 0.9
+    assert rk.balanced_accuracy(always, images, labels) == (8 / 9 + 1) / 2
+    assert rk.balanced_accuracy(always, images[:1], labels[:1]) == 1
+
+
 def test_half_an_interval_by_hand():
     # Of 1, 2, 3 the standard error is 1 / sqrt(3); Student's t of two degrees of freedom 4.3027.
     assert rk.ci95([1, 2, 3]) == pytest.approx(4.302653 / math.sqrt(3))

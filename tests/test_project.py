@@ -42,6 +42,20 @@ def test_the_guide_names_files_that_are_there():
         assert any((place / name).exists() for place in places), name
 
 
+def test_the_table_of_reports_names_tests_that_are_there():
+    tests = ROOT / "tests"
+    lines = (tests / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if "`test_" in line]
+    assert len(rows) > 20
+    for row in rows:
+        file = None
+        for name in re.findall(r"`(test_[\w.]+)`", row.split("|")[2]):
+            if name.endswith(".py"):
+                file = (tests / name).read_text(encoding="utf-8")
+            else:
+                assert f"\ndef {name}(" in file, name
+
+
 @pytest.mark.parametrize("name", ["CITATION.cff", ".github/CONTRIBUTING.md"])
 def test_addresses_are_stamped(name):
     stamp = runpy.run_path(str(ROOT / "notebooks" / "stamp_address.py"))

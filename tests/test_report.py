@@ -49,6 +49,14 @@ def test_figures_of_one_run(report):
     }
 
 
+def test_figures_of_uneven_classes(report, results):
+    balanced = {arm: {"short": 0.25, "long": 0.5} for arm in results["arms"]}
+    tables = report(balanced=balanced).tables
+    (caption,) = [name for name in tables if name.startswith("The same where each class counts")]
+    rows = [[arm, "25.0", "50.0"] for arm in ARMS]
+    assert tables[caption] == [["arm", "short training", "long training"], *rows]
+
+
 SENTENCES = (
     "fashion_mnist: 28 × 28 pixels, grey. 49,000 images served without their labels, 1,000 with "
     "them; 10,000 others told when to stop, and 10,000 others, the test images, were met once by "

@@ -2,11 +2,16 @@
 
 import importlib.metadata
 import json
+import math
+import os
 import platform
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rotnet_keras import run_experiment, save_report, summarise
+from rotnet_keras._base.errors import InputError
 from rotnet_keras.jobs import results as jobs_results
 from rotnet_keras.jobs.settings import RunSettings
 
@@ -54,6 +59,20 @@ def test_summary_of_several_runs():
     assert table.loc["frozen, long", "ci95"] == pytest.approx(0, abs=1e-9)
     assert table["blog"].tolist() == pytest.approx([97, 40, 60, 75, 15, 40, 60, 75, 15])
     assert set(table["runs"]) == {3}
+
+
+def test_figures_of_uneven_classes():
+    runs = [run(0.97, 0.5), run(0.97, 0.9)]
+    assert not any(name.startswith("balanced") for name in summarise(runs).index)
+    for one, balanced in zip(runs, (0.3, 0.5), strict=True):
+        one["balanced"] = {arm: {"short": balanced, "long": 0.8} for arm in one["arms"]}
+    table = summarise(runs)
+    assert table.loc["balanced scratch, short", "mean"] == pytest.approx(40)
+    assert table.loc["balanced fine_tuned, long", "mean"] == pytest.approx(80)
+    assert math.isnan(table.loc["balanced scratch, short", "blog"])
+    runs[1]["balanced"]["scratch"]["short"] = 1.2
+    with pytest.raises(InputError, match=r"results must lie in 0\.\.1, all their accuracies"):
+        summarise(runs)
 
 
 def test_gain_is_paired_by_run():
@@ -124,3 +143,65 @@ def test_versions_of_what_is_installed(monkeypatch):
     names = ("tensorflow-cpu", "keras", "umap-learn", "numpy")
     wanted = {"python": platform.python_version()} | {name: f"{name} 1" for name in names}
     assert jobs_results.package_versions() == wanted
+
+
+def damage(**changes):
+    """A file of results with other parts."""
+    return lambda results: json.dumps(results | changes).encode()
+
+
+DAMAGE = {
+    "it cannot be read: 'utf-8' codec can't decode byte 0xff": lambda _: b'{"seed": "\xff"}',
+    "it cannot be read: Expecting value": lambda _: b"",
+    "it cannot be read: maximum recursion depth": lambda _: b"[" * 100_000,
+    "it must be a dictionary of what run_experiment returns": lambda _: b"[]",
+    "it must hold what run_experiment returns": damage(arms={"frozen": "good"}),
+    "it must lie in 0..1, all their accuracies, got nan": damage(rotation_accuracy=float("nan")),
+    "it must lie in 0..1, all their accuracies, got 1.5": damage(rotation_accuracy=1.5),
+    "its num_labels cannot be 'many'": damage(num_labels="many"),
+    "its seed cannot be True": damage(seed=True),
+    "its skipped cannot be [1]": damage(skipped=[1]),
+    "its epochs cannot be {'frozen, short': '3'}": damage(epochs={"frozen, short": "3"}),
+    "its seconds cannot be {'data': inf}": damage(seconds={"data": float("inf")}),
+    "its data cannot be {'images': None}": damage(data={"images": None}),
+    "its versions cannot be ['3.12']": damage(versions=["3.12"]),
+    "its image_shape cannot be [28, 28, 'grey']": damage(image_shape=[28, 28, "grey"]),
+    "its image_shape must be three whole numbers, got [28, 28]": damage(image_shape=[28, 28]),
+    "run_experiment has no settings ['colour']": damage(asked={"colour": 1}),
+}
+
+
+@pytest.mark.parametrize("said", DAMAGE)
+def test_damaged_results_are_one_line(results, tmp_path, said):
+    path = tmp_path / "results.json"
+    path.write_bytes(DAMAGE[said](results))
+    with pytest.raises(InputError) as refused:
+        save_report(tmp_path)
+    assert str(refused.value).startswith(
+        f"save_report: folder must hold results.json of run_experiment, got {tmp_path}, where "
+    )
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    with pytest.warns(UserWarning, match=r"results\.json: .*; the run is done again$"):
+        assert jobs_results.finished_results(path, RunSettings(seed=7)) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_results_that_are_no_file_are_one_line(tmp_path):
+    os.mkfifo(tmp_path / "results.json")
+    with pytest.raises(InputError, match="where it cannot be read: it is no regular file"):
+        save_report(tmp_path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_flipped_bits_are_one_line_or_a_page(results, tmp_path, data):
+    written = bytearray(json.dumps(results).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        written[data.draw(st.integers(0, len(written) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    (tmp_path / "results.json").write_bytes(written)
+    try:
+        said = str(save_report(tmp_path))
+    except InputError as error:
+        said = str(error)
+    assert "\n" not in said

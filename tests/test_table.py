@@ -172,7 +172,9 @@ def test_what_is_no_table_is_refused(path, content, message):
 def test_lines_that_are_too_long_are_refused(path):
     append_row(path, row())
     path.write_text(path.read_text(encoding="utf-8") + "a" + "," * 99 + "\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"study\.csv cannot be read: line 3: it has 100 fields instead of"):
+    with pytest.raises(
+        ValueError, match=r"study\.csv cannot be read: line 3: it has 100 fields instead of"
+    ):
         read_study(path)
 
 

@@ -6,13 +6,14 @@ import os
 import pathlib
 
 from rotnet_keras._base.errors import InputError
-from rotnet_keras.cli.options import ANGLES
+from rotnet_keras._base.names import printable
+from rotnet_keras._base.values import ANGLES
+from rotnet_keras.cli.options import DESCRIBED
 
-READING = ("image_size", "fit", "broken")
 
-
-def typed(options, *names):
-    """What was typed for the arguments of these names."""
+def typed(options, *but):
+    """What was typed for a job's arguments, which its options are called like, but for some."""
+    names = [name for name in DESCRIBED[options.job].options if name not in but]
     return {name: getattr(options, name) for name in names}
 
 
@@ -20,59 +21,66 @@ def experiment(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
     print(prepare_runtime(seed=options.seed))
-    from rotnet_keras.jobs.results import summarise
+    from rotnet_keras._base.files import make_folder
+    from rotnet_keras._base.locks import only_run
+    from rotnet_keras.viewing.tensorboard import check_board
 
-    runs = _run_seeds(options)
-    print(f"\nAccuracy on test images in percent, {runs[0]['num_labels']} labels:\n")
-    table = summarise(runs)
-    if options.images is not None:
-        table = table.drop(columns="blog")  # which had other images
-    print(table.to_string(float_format="{:.1f}".format, na_rep="-"))
-    print(f"\nWritten to {options.output}; to read or to send: {_write_reports(options)}")
+    check_board(options.tensorboard)  # said before a folder is made
+    with only_run(make_folder(options.output)):  # of all seeds, until their page is written
+        runs = _run_seeds(options)
+        _say_figures(runs, options)
+        page = printable(_write_reports(options))
+    print(f"\nWritten to {printable(options.output)}; to read or to send: {page}")
     if runs[0]["stand_in"]:
         print("\n*** STAND-IN GARMENTS: these figures are of drawn images, not of real data. ***")
     if options.quick:
         print("\nA --quick run: too little training for these figures to mean much.")
 
 
+def _say_figures(runs, options):
+    from rotnet_keras.jobs.results import summarise
+
+    table = summarise(runs)
+    if options.images is not None:
+        table = table.drop(columns="blog")  # which had other images
+    print(f"\nAccuracy on test images in percent, {runs[0]['num_labels']} labels:\n")
+    print(table.to_string(float_format="{:.1f}".format, na_rep="-"))
+
+
 def predict(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
     prepare_runtime()
-    from rotnet_keras._base.files import make_folder, replace_with
-    from rotnet_keras.prediction import load_classifier, predict_pictures
+    from rotnet_keras._base.files import check_output, make_folder, replace_with
+    from rotnet_keras.prediction import load_classifier, predict_pictures, write_predictions
 
     make_folder(pathlib.Path(options.output).parent)  # said before the work, not after it
+    check_output(options.output)
     model, facts = load_classifier(options.model)
-    table = predict_pictures(model, **typed(options, "folder", "broken"), **facts)
+    said = {"ground": options.ground, "white": options.white}
+    facts |= {name: value for name, value in said.items() if value is not None}
+    table = predict_pictures(model, options.folder, broken=options.broken, **facts)
     with replace_with(options.output) as beside:
-        table.to_csv(beside, index=False, float_format="%.6f", errors="surrogateescape")
-    print(f"{len(table):,} pictures, written to {options.output}")
+        write_predictions(table, beside)
+    print(f"{len(table):,} pictures, written to {printable(options.output)}")
 
 
 def pretrain(options):
     from rotnet_keras.running.runtime import prepare_runtime
 
-    runtime = prepare_runtime(**typed(options, "devices", "hosts", "host", "seed"))
+    spread = {name: getattr(options, name) for name in ("devices", "hosts", "host")}
+    runtime = prepare_runtime(**spread, seed=options.seed)
     print(runtime, flush=True)
     from rotnet_keras.jobs.pretraining import run_pretraining
 
-    training = ("network", "epochs", "batch_size", "all_rotations", "precision", "seed")
-    results = run_pretraining(
-        images=_folder_or_name(options.images),
-        verbose=2,
-        **typed(options, "dataset", *READING, *training, "output", "data_dir", "tensorboard"),
-    )
+    if options.images is not None and os.path.isdir(options.images):
+        options.images = pathlib.Path(options.images)  # no data set of that name is asked for then
+    results = run_pretraining(**typed(options, *spread), verbose=2)
     if runtime.host == 0:
         accuracy, speed = results["history"]["accuracy"][-1], results["images_per_second"]
         print(f"Rotation accuracy {accuracy:.3f} in the last epoch", end="")
         print(f", {speed:,} images per second" if speed else "")
-        print(f"Written to {options.output}")
-
-
-def _folder_or_name(source):
-    """A path, where the folder is there: a data set of that name is not asked for then."""
-    return pathlib.Path(source) if source is not None and os.path.isdir(source) else source
+        print(f"Written to {printable(options.output)}")
 
 
 def study(options):
@@ -83,20 +91,18 @@ def study(options):
     from rotnet_keras.study.table import summarise_study
 
     _check_study(options)  # said before the work, not after it
-    learning = ("dataset", "network", "pretrain_epochs", "num_validation", "precision")
     table = run_study(
-        **typed(options, "arms") if options.arms else {},
         seeds=_seeds(options),
-        rotations=[angle // 90 for angle in options.rotations],
-        **typed(options, "budgets", *learning, "output", "data_dir"),
+        rotations=[ANGLES.index(angle) for angle in options.rotations],
+        **typed(options, "baseline", "rotations", "seed", "num_seeds"),
     )
     print("\nAccuracy on test images in percent; gain is paired by seed:\n")
     columns = ["num_labels", "arm", "mean", "ci95", "runs", "baseline", "gain", "gain_ci95"]
     summary = summarise_study(table, baseline=options.baseline)
     print(summary[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
-    output = pathlib.Path(options.output)
-    _draw_study(summary, options.dataset, output / "accuracy.png")
-    print(f"\nWritten to {output / 'study.csv'} and {output / 'accuracy.png'}")
+    written = [pathlib.Path(options.output) / name for name in ("study.csv", "accuracy.png")]
+    _draw_study(summary, options.dataset, written[1])
+    print(f"\nWritten to {' and '.join(map(printable, written))}")
 
 
 def _check_study(options):
@@ -142,29 +148,26 @@ def _run_seeds(options):
 
     output, several, runs = pathlib.Path(options.output), options.num_seeds > 1, []
     board = None if options.tensorboard is None else pathlib.Path(options.tensorboard)
-    settings = typed(
-        options, *READING, "channels", "num_validation", "backbone", "weights", "layer"
-    )
-    settings |= typed(options, "data_dir", "manual_dir", "quick", "explorer")
+    settings = typed(options, "images", "num_seeds") | _data(options)
     for seed in _seeds(options):
-        run = run_experiment(
-            **_data(options),
-            seed=seed,
-            output=output / f"seed_{seed}" if several else output,
-            skip_finished=several,
-            tensorboard=board / f"seed_{seed}" if board and several else board,
-            **settings,
-        )
-        runs.append(run)
+        place = output / f"seed_{seed}" if several else output
+        settings |= {"seed": seed, "output": place}
+        settings["skip_finished"] = several or _lacks_its_report(place)
+        settings["tensorboard"] = board / f"seed_{seed}" if board and several else board
+        runs.append(run_experiment(**settings))
         if several:  # the report of all seeds is not of this one's new results
             (output / "report.html").unlink(missing_ok=True)
     return runs
 
 
+def _lacks_its_report(folder):
+    """Whether results are there that a kill left without the page, the last that is written."""
+    return (folder / "results.json").exists() and not (folder / "report.html").exists()
+
+
 def _data(options):
     """What to read, and how many labels of it."""
     if options.images is None:
-        labels = 1000 if options.num_labels is None else options.num_labels
-        return {"dataset": options.dataset, "num_labels": labels}
+        return {"num_labels": 1000 if options.num_labels is None else options.num_labels}
     options.parser.spelt["dataset"] = "--images"  # for errors
-    return {"dataset": pathlib.Path(options.images), "num_labels": options.num_labels}
+    return {"dataset": pathlib.Path(options.images)}

@@ -59,6 +59,12 @@ def positive(text):
     return value
 
 
+def levels(text):
+    """A number, or several with commas between."""
+    numbers = tuple(int(part) for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
 def _devices(text):
     return text if text == "all" else positive(text)
 
@@ -103,6 +109,21 @@ BROKEN = {
         choices=("raise", "skip"),
     )
 }
+LEVELS = {
+    "ground": _named(
+        "what shows through transparent parts of a folder's pictures: 0 (black) to 255 (white), or "
+        "red, green and blue as R,G,B",
+        255,
+        "GREY",
+        type=levels,
+    ),
+    "white": _named(
+        "the value of white in files of 16 bits, such as 4095, or BLACK,WHITE, for instance "
+        "--white=-1024,3071 (default: found by their values)",
+        metavar="VALUE",
+        type=levels,
+    ),
+}
 READING = {  # how pictures are read
     "image_size": _number("height and width to bring images to", kind=positive),
     "fit": _named(
@@ -111,6 +132,7 @@ READING = {  # how pictures are read
         None,
         choices=("crop", "pad", "resize"),
     ),
+    **LEVELS,
     **BROKEN,
 }
 RUN = {
@@ -221,6 +243,8 @@ PREDICT = {
     "model": _named(
         "the classifier, the names of its classes beside it", "results/classifier.keras", "FILE"
     ),
+    "ground": LEVELS["ground"] | {"default": None, "help": "instead of that in training"},
+    "white": LEVELS["white"] | {"help": "instead of that in training"},
     **BROKEN,
     "output": _named("CSV to write", "predictions.csv", "FILE"),
 }

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import keras
+import numpy as np
 from tqdm.auto import tqdm
 
 from rotnet_keras.data.augmentation import gentle_augmentation
-from rotnet_keras.evaluation import accuracy
+from rotnet_keras.evaluation import accuracy, balanced_accuracy
 from rotnet_keras.fine_tuning import fine_tune, train_from_scratch, train_head
 from rotnet_keras.viewing.tensorboard import Curves
 
@@ -126,8 +127,10 @@ def run_arms(
 
     Returns:
         `{(arm, budget): run}`; a run holds `model`, `history`, `epochs` that were trained,
-        `validation_accuracy` and `test_accuracy`, both 0..1.
+        `validation_accuracy` and `test_accuracy`, both 0..1, and where classes are uneven in the
+        test, `balanced_accuracy`. Where labels are, each class has the same share in the loss.
     """
+    weighted = {"class_weight": "balanced"} if are_uneven(splits.labelled.labels) else {}
     arms = [arm for arm in ARMS.values() if arm.start != "given" or given is not None]
     pairs, runs = [(arm, budget) for budget in BUDGETS for arm in arms], {}
     for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
@@ -145,6 +148,7 @@ def run_arms(
             checkpoint=checkpoints and pathlib.Path(checkpoints) / f"{name}.weights.h5",
             seed=seed,
             verbose=0,
+            **weighted,
             **settings,
         )
         runs[arm.name, budget] = {
@@ -152,9 +156,23 @@ def run_arms(
             "history": history,
             "epochs": len(history.epoch),
             "validation_accuracy": accuracy(model, *splits.validation),
-            "test_accuracy": accuracy(model, *splits.test),
+            **_test(model, splits.test),
         }
     return runs
+
+
+def are_uneven(labels):
+    """Whether one class has more than twice the images of another."""
+    counts = np.unique_counts(labels).counts
+    return counts.max() > 2 * counts.min()
+
+
+def _test(model, test):
+    """The figures of a model on test images, which it meets here alone."""
+    figures = {"test_accuracy": accuracy(model, *test)}
+    if are_uneven(test.labels):
+        figures["balanced_accuracy"] = balanced_accuracy(model, *test)
+    return figures
 
 
 def arms_of(runs):

@@ -10,11 +10,17 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 from tqdm.auto import tqdm
 
 from rotnet_keras._base.door import public
-from rotnet_keras._base.files import make_folder, replace_text, save_model
+from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.files import make_folder, replace_text
+from rotnet_keras._base.locks import only_run
+from rotnet_keras._base.model_files import save_model
 from rotnet_keras._base.values import Count, FilePath, Seed
+from rotnet_keras.data.decoding import Ground, White
+from rotnet_keras.data.identity import identity_of, identity_of_network
 from rotnet_keras.data.load import load_splits
 from rotnet_keras.data.pictures import Broken, Channels, Fit
 from rotnet_keras.data.splits import Splits
@@ -27,7 +33,7 @@ from rotnet_keras.jobs.pictures import (
     write_explorer,
     write_test_features,
 )
-from rotnet_keras.jobs.results import FILE, finished_results, results_of
+from rotnet_keras.jobs.results import FILE, finished_results, is_of_same_data, results_of
 from rotnet_keras.jobs.settings import (
     DIVISION,
     NETWORK,
@@ -36,14 +42,16 @@ from rotnet_keras.jobs.settings import (
     RunSettings,
     check_same_run,
     only_names_are_read,
+    write_settings,
 )
 from rotnet_keras.prediction import save_classifier
 from rotnet_keras.training import pretrain
-from rotnet_keras.viewing.maps import umap_map
+from rotnet_keras.viewing.maps import umap_points
 from rotnet_keras.viewing.tensorboard import FEATURES, check_board, prepare_board
 from rotnet_keras.zoo.backbones import make_extractor
 
 FEWEST_ON_A_MAP = 4  # test images
+GONE = ".finished"  # what was `unfinished`, while it is removed
 
 
 @public(only_names_are_read)
@@ -55,6 +63,8 @@ def run_experiment(
     image_size: Count | None = None,
     fit: Fit = "crop",
     channels: Channels | None = None,
+    ground: Ground = 255,
+    white: White | None = None,
     broken: Broken = "raise",
     backbone: str | os.PathLike[str] | keras.Model = "two_conv",
     weights: str | os.PathLike[str] | None = None,
@@ -75,11 +85,13 @@ def run_experiment(
         dataset: name or folder for `load_splits`, or `Splits`, as of `make_splits`. None takes
             Fashion-MNIST, or the drawn stand-in garments and a loud warning where Fashion-MNIST
             cannot be had.
-        num_labels: as in `load_splits`, as are the next five.
+        num_labels: as in `load_splits`, as are the next seven.
         num_validation: images in all that tell the long budget when to stop.
         image_size: height and width of images.
         fit: how oblong images become square.
         channels: of a folder's pictures.
+        ground: what shows through their transparent parts.
+        white: of their files of 16 bits.
         broken: what to do about files of a folder that cannot be read.
         backbone: as in `make_extractor`; it is pretrained from random weights.
         weights: as in `backbone_extractor`, such as "imagenet". With weights, or a backbone that is
@@ -90,7 +102,8 @@ def run_experiment(
         output: folder for the results; made if need be. Earlier results in it are replaced when the
             new ones are there. Until then what is finished lies in `unfinished` in it, from which
             the same call goes on.
-        skip_finished: return what the folder holds if a run like this one is finished there.
+        skip_finished: return what the folder holds if a run like this one, of the same data, is
+            finished there.
         data_dir: as in `load_splits`.
         manual_dir: as in `load_splits`.
         quick: a short look, with too little data and training for its numbers to mean much.
@@ -109,8 +122,9 @@ def run_experiment(
         DatasetError: the data set that was asked for cannot be had, or weights that must be
             downloaded.
         InputError: an argument out of its range, or a folder that holds another unfinished run, or
-            with `skip_finished` results of a newer version.
-        FileError: the output folder, or TensorBoard's, cannot be written.
+            with `skip_finished` results of a newer version; or features that are not
+            finite after pretraining.
+        FileError: the output folder, or TensorBoard's, cannot be written, or another run has it.
         MissingPackageError: TensorBoard is asked for, and not installed.
 
     Example:
@@ -121,20 +135,41 @@ def run_experiment(
     settings = RunSettings(**locals())  # whose fields are these arguments
     check_board(tensorboard)
     board, folder = prepare_board(tensorboard), make_folder(output)
-    if skip_finished and (finished := finished_results(folder / FILE, settings)):
-        return finished
+    with only_run(folder):
+        return _run_in(folder, board, settings)
+
+
+def _run_in(folder, board, settings):
+    """The results of a run that has the folder for itself."""
     unfinished = folder / "unfinished"
-    check_same_run(unfinished, settings)
+    finished = finished_results(folder / FILE, settings) if settings.skip_finished else None
+    if finished is None:
+        check_same_run(unfinished, settings)
     run = _Run(settings, board, unfinished)
     run.load()
+    if finished and is_of_same_data(finished, run.data, folder / FILE):
+        with contextlib.suppress(InputError):  # what lies there is of another run, or not ours
+            check_same_run(unfinished, settings, run.data)
+            _remove(unfinished)
+        return finished
+    check_same_run(unfinished, settings, run.data)
     run.begin()
     run.pretrain()
     run.draw_map()
     run.classify()
     results = run.write().as_dict()
     _put_in_place(unfinished / "files", folder)
-    shutil.rmtree(unfinished)
+    _remove(unfinished)
     return results
+
+
+def _remove(unfinished):
+    """Remove the folder, renamed first: what a kill leaves of it is no unfinished run."""
+    gone = unfinished.with_name(GONE)
+    shutil.rmtree(gone, ignore_errors=True)
+    if unfinished.exists():
+        os.replace(unfinished, gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 class _Run:
@@ -166,6 +201,8 @@ class _Run:
                 )
             self.images = self.splits.unlabelled[: 10_000 if settings.quick else None]
             self.shown = self.splits.test.images[: 2_000 if settings.quick else 10_000]
+            self.data = identity_of(self.splits)
+            self.data |= identity_of_network(settings.backbone, settings.weights)
             network = settings.some((*NETWORK, "seed"))
             self.fresh, self.given = _extractors(self.splits.image_shape, **network)
 
@@ -173,8 +210,7 @@ class _Run:
         """Leave what the same call goes on from, now that there is something to do."""
         if self.board is not None:
             clear_board(self.board)
-        make_folder(self.unfinished)
-        replace_text(self.unfinished / "settings.json", json.dumps(self.settings.deciding))
+        write_settings(make_folder(self.unfinished), self.settings, self.data)
 
     def pretrain(self):
         """Learn from the images without labels."""
@@ -197,9 +233,15 @@ class _Run:
         """Lay out the test images by their features, if there are enough of them."""
         self.points = None
         with self.stage("map"):
+            features = extract_features(self.models["extractor"], self.shown)
+            if not np.isfinite(features).all():
+                raise InputError(
+                    "backbone must give finite features once it is pretrained, with the learning "
+                    "rate 3e-3 in precision 'float32' here, got NaN or infinity: try another "
+                    "backbone, layer or seed, or `pretrain` with a lower learning_rate"
+                )
             if len(self.shown) >= FEWEST_ON_A_MAP:
-                features = extract_features(self.models["extractor"], self.shown)
-                self.points = umap_map(features, seed=self.settings.seed)
+                self.points = umap_points(features, seed=self.settings.seed)
 
     def classify(self):
         """Train and test every arm under every budget."""
@@ -224,9 +266,8 @@ class _Run:
             for name in ("rotation_model", "extractor"):
                 save_model(self.models[name], files / f"{name}.keras")
             classifier, splits = files / "classifier.keras", self.splits
-            save_classifier(
-                self.models["classifier"], classifier, splits.class_names, fit=splits.fit
-            )
+            look = {name: getattr(splits, name) for name in ("fit", "ground", "white")}
+            save_classifier(self.models["classifier"], classifier, splits.class_names, **look)
             draw_pictures(files, self)
             if self.board is not None:
                 write_test_features(self.board / FEATURES, self)

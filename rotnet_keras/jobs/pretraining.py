@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -14,8 +15,11 @@ import tensorflow as tf
 
 from rotnet_keras._base.arrays import check_upright
 from rotnet_keras._base.door import public
-from rotnet_keras._base.files import make_folder, replace_text, save_model
+from rotnet_keras._base.files import make_folder, replace_text
+from rotnet_keras._base.locks import only_run
+from rotnet_keras._base.model_files import save_model
 from rotnet_keras._base.values import Count, FilePath, Positive, Seed, Source, check_choice
+from rotnet_keras.data.decoding import Ground, White
 from rotnet_keras.data.load import load_splits, stream_images
 from rotnet_keras.data.pictures import Broken, Fit
 from rotnet_keras.heads import Precision, remove_head
@@ -44,6 +48,8 @@ def run_pretraining(
     images: ManyImages | None = None,
     image_size: Count | None = None,
     fit: Fit = "crop",
+    ground: Ground = 255,
+    white: White | None = None,
     broken: Broken = "raise",
     network: Network = "two_conv",
     epochs: Count = 10,
@@ -66,6 +72,8 @@ def run_pretraining(
             pictures, or the name of a data set that does not fit in memory.
         image_size: height and width to bring images to; for a folder it must be given.
         fit: how oblong pictures of a folder become square, as in `read_pictures`.
+        ground: what shows through their transparent parts, as in `read_pictures`.
+        white: of their files of 16 bits, as in `read_pictures`.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`.
         network: a name from `NETWORKS`.
         epochs: passes over the images.
@@ -87,7 +95,7 @@ def run_pretraining(
     Raises:
         DatasetError: the data cannot be had.
         InputError: a setting out of its range, or a folder of another run.
-        FileError: the output folder, or TensorBoard's, cannot be written.
+        FileError: the output folder, or TensorBoard's, cannot be written, or another run has it.
         MissingPackageError: TensorBoard is asked for, and not installed.
 
     Example:
@@ -95,14 +103,42 @@ def run_pretraining(
         >>> results["history"]["accuracy"]  # doctest: +SKIP
         [0.93]
     """
+    arguments = locals()
     check_board(tensorboard)
-    reading = {"image_size": image_size, "fit": fit, "broken": broken}
-    some, held_out = _images(images, dataset, seed=seed, data_dir=data_dir, **reading)
-    curves, folder, clock = _curves(tensorboard), make_folder(output), _Clock()
+    board, folder = prepare_board(tensorboard), make_folder(output)
+    with contextlib.nullcontext() if host_share()[0] else only_run(folder):  # others do not write
+        return _pretrain_in(folder, board, **arguments)
+
+
+def _pretrain_in(
+    folder,
+    board,
+    *,
+    dataset,
+    images,
+    network,
+    epochs,
+    batch_size,
+    learning_rate,
+    all_rotations,
+    precision,
+    seed,
+    output,
+    data_dir,
+    tensorboard,
+    verbose,
+    **reading,
+):
+    """The results of a run that has the folder for itself."""
     settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     settings |= {"all_rotations": all_rotations, "precision": precision}
+    some, held_out = _images(images, dataset, seed=seed, data_dir=data_dir, **reading)
+    clock = _Clock()
+    curves = [] if board is None or host_share()[0] else [Curves(board / RUN)]
+    streamed = isinstance(some, tf.data.Dataset)
+    shape = tuple(some.element_spec.shape if streamed else some.shape[1:])  # (S, S, C)
     model, history = pretrain(
-        NETWORKS[network](_shape(some), seed),
+        NETWORKS[network](shape, seed),
         some,
         validation_images=held_out,
         learning_rate=learning_rate,
@@ -127,18 +163,6 @@ def _images(images, dataset, *, seed, data_dir, **reading):
         share = host_share()
         return stream_images(images, share=share, seed=seed, data_dir=data_dir, **reading), None
     return images, None
-
-
-def _shape(images):
-    """`(S, S, C)` of each image."""
-    some = images.element_spec.shape if isinstance(images, tf.data.Dataset) else images.shape[1:]
-    return tuple(some)
-
-
-def _curves(tensorboard):
-    """The callback that writes curves, which the first host has, in a list."""
-    board = prepare_board(tensorboard)
-    return [] if board is None or host_share()[0] else [Curves(board / RUN)]
 
 
 def _write(output, model, results):

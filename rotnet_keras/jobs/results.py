@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import os
 import pathlib
 import platform
 import typing
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,7 +23,9 @@ from rotnet_keras._base.values import (
     check_number,
     got,
     installed_versions,
+    warn_caller,
 )
+from rotnet_keras.data.identity import OF_EVERY_SEED, what_changed
 from rotnet_keras.evaluation import ci95, rotation_accuracy
 from rotnet_keras.jobs.blog import ARMS, BLOG, BLOG_ARMS, BLOG_DATA, BUDGETS, arms_of
 from rotnet_keras.jobs.settings import DECIDING, USUAL, RunSettings
@@ -28,6 +33,10 @@ from rotnet_keras.jobs.settings import DECIDING, USUAL, RunSettings
 FILE = "results.json"
 FORMAT = 1  # of the file; earlier ones have no number, and are read like it
 PACKAGES = ("rotnet-keras", "tensorflow", "keras", "tensorflow-datasets", "umap-learn", "numpy")
+
+
+class NewerError(InputError):
+    """Results that a newer version of the package wrote."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,10 +60,12 @@ class RunResults:
     image_shape: list[int]
     stand_in: bool
     num_test: int | None = None
+    data: dict[str, str] = dataclasses.field(default_factory=dict)
     feature_dim: int
     parameters: int
     rotation_accuracy: float
     arms: dict[str, dict[str, float]]
+    balanced: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     epochs: dict[str, int] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -90,17 +101,26 @@ def results_of(run):
         image_shape=list(splits.image_shape),
         stand_in=splits.stand_in,
         num_test=len(splits.test.labels),
+        data=run.data,
         feature_dim=extractor.output_shape[-1],
         parameters=extractor.count_params(),
         rotation_accuracy=rotation_accuracy(run.models["rotation_model"], splits.test.images),
-        arms={
-            arm.name: {budget: run.arms[arm.name, budget]["test_accuracy"] for budget in BUDGETS}
-            for arm in arms_of(run.arms)
-        },
+        arms=_figures(run.arms, "test_accuracy"),
+        balanced=_figures(run.arms, "balanced_accuracy"),
         epochs=epochs | {"pretraining": len(run.rotation_history.epoch)},
         seconds=run.seconds,
         versions=package_versions(),
     )
+
+
+def _figures(runs, which):
+    """A figure of each run by arm and budget; none where it was not measured."""
+    if any(which not in run for run in runs.values()):
+        return {}
+    return {
+        arm.name: {budget: runs[arm.name, budget][which] for budget in BUDGETS}
+        for arm in arms_of(runs)
+    }
 
 
 def package_versions():
@@ -110,10 +130,20 @@ def package_versions():
 
 def read_results(path: pathlib.Path) -> RunResults:
     """Read a `results.json`, or raise one `InputError` about what is wrong with it."""
+    return check_results(_read(path))
+
+
+def _read(path):
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.exists() and not path.is_file():  # from a pipe, reading would never come back
+            raise OSError("it is no regular file")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"it cannot be read: {error}") from error
+
+
+def check_results(written) -> RunResults:
+    """What a `results.json` holds, or raise one `InputError` about what is wrong with it."""
     check_runs("it", [written])
     check_format(written)
     names = {field.name for field in dataclasses.fields(RunResults)}
@@ -127,8 +157,8 @@ def read_results(path: pathlib.Path) -> RunResults:
 
 def check_format(written):
     """Raise where a newer version of the package wrote the results."""
-    if written.get("format", FORMAT) != FORMAT:
-        raise InputError(
+    if isinstance(written, dict) and written.get("format", FORMAT) != FORMAT:
+        raise NewerError(
             f"it is of format {got(written['format'])}, which another version of rotnet_keras "
             f"wrote; this one reads format {FORMAT}"
         )
@@ -137,32 +167,55 @@ def check_format(written):
 def _check_kinds(results):
     """Raise unless each part is of the kind that the class says."""
     for name, hint in typing.get_type_hints(RunResults).items():
-        kind = typing.get_origin(hint)
-        kind = kind if kind in (dict, list) else float | int if hint is float else hint
-        if not isinstance(getattr(results, name), kind):
+        if not _is(getattr(results, name), hint):
             raise InputError(f"its {name} cannot be {got(getattr(results, name))}")
-    shape = results.image_shape
-    if len(shape) != 3 or not all(isinstance(side, int) for side in shape):
-        raise InputError(f"its image_shape must be three whole numbers, got {shape}")
-    if not all(isinstance(value, (int, float)) for value in results.seconds.values()):
-        raise InputError(f"its seconds must be numbers, got {got(results.seconds)}")
+    if len(results.image_shape) != 3:
+        raise InputError(f"its image_shape must be three whole numbers, got {results.image_shape}")
     if unknown := {*results.asked} - {*USUAL} | {*results.in_memory} - {"dataset", "backbone"}:
         raise InputError(f"run_experiment has no settings {sorted(unknown)}")
 
 
+def _is(value, hint):
+    """Whether a value that was read from JSON, and all within it, is of a kind."""
+    kind, inner = typing.get_origin(hint), typing.get_args(hint)
+    if kind is dict:
+        return isinstance(value, dict) and all(_is(part, inner[1]) for part in value.values())
+    if kind is list:
+        return isinstance(value, list) and all(_is(part, inner[0]) for part in value)
+    if inner:  # one of several
+        return any(_is(value, one) for one in inner)
+    if hint is float:
+        return _is(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return hint is Any or type(value) is hint
+
+
 def finished_results(path: pathlib.Path, settings: RunSettings):
-    """The results of a finished run like this one, or None; an explorer more does no harm."""
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-        theirs, ours = USUAL | written["asked"], USUAL | settings.asked
-    except (OSError, ValueError, KeyError, TypeError):  # none, or torn: run again
+    """The results of a finished run like this one, or None; an explorer more does no harm.
+
+    Damaged ones are done again, and said to be.
+    """
+    if not os.path.lexists(path):
         return None
     try:
+        written = _read(path)
         check_format(written)
-    except InputError as error:
+        theirs, ours = USUAL | check_results(written).asked, USUAL | settings.asked
+    except NewerError as error:
         raise InputError(f"output must hold no newer results, got {path}: {error}") from error
+    except InputError as error:
+        warn_caller(f"{path}: {error}; the run is done again")
+        return None
     same = theirs | {"explorer": True} == ours | {"explorer": True}
     return written if same and (theirs["explorer"] or not ours["explorer"]) else None
+
+
+def is_of_same_data(written, data, path):
+    """Whether finished results are of these data, as `identity_of` knows them; else say it."""
+    theirs = written.get("data", {})
+    if changed := what_changed(theirs, data):
+        said = f"is of {changed}" if theirs else "does not tell which data it is of"
+        warn_caller(f"{path} {said}; the run is done again")
+    return not changed
 
 
 def is_blogs_data(asked, in_memory, name):
@@ -178,7 +231,9 @@ def check_runs(name, runs):
         check_mapping(name, run, "what run_experiment returns")
         try:
             arms = {*BLOG_ARMS, *ARMS} & {*BLOG_ARMS, *run["arms"]}
-            values = [run["arms"][arm][budget] for arm in arms for budget in BUDGETS]
+            parts = [part for part in ("arms", "balanced") if part == "arms" or run.get(part)]
+            pairs = [(arm, budget) for arm in arms for budget in BUDGETS]
+            values = [run[part][arm][budget] for part in parts for arm, budget in pairs]
             values.append(run["rotation_accuracy"])
         except (KeyError, TypeError) as error:
             raise InputError(
@@ -191,6 +246,10 @@ def check_runs(name, runs):
                 f"{name} must hold runs with the same arms, got {list(runs[0]['arms'])} and "
                 f"{list(run['arms'])}"
             )
+    told = [run["data"] for run in runs if isinstance(run.get("data"), Mapping) and run["data"]]
+    for other in told[1:]:
+        if changed := what_changed(told[0], other, OF_EVERY_SEED):
+            raise InputError(f"{name} must hold runs of the same data, got some of {changed}")
     return runs
 
 
@@ -208,6 +267,7 @@ def summarise(results: Runs) -> pd.DataFrame:
         `pandas.DataFrame`, one row a figure, in percent: `blog`, `mean` over the runs, `ci95`
         (half the width of the 95% interval of Student's t; NaN for one run) and `runs`. "gain" is
         fine-tuned minus from scratch, paired by run; the blog has no arms with given weights.
+        Where classes are of uneven size, "balanced" figures are the mean accuracy on a class.
 
     Raises:
         InputError: `results` is empty, or holds what `run_experiment` does not return.
@@ -226,6 +286,11 @@ def summarise(results: Runs) -> pd.DataFrame:
             figures[f"{arm}, {budget}"] = [run["arms"][arm][budget] for run in results]
         pairs = zip(figures[f"fine_tuned, {budget}"], figures[f"scratch, {budget}"], strict=True)
         figures[f"gain, {budget}"] = [tuned - scratch for tuned, scratch in pairs]
+    if all(run.get("balanced") for run in results):
+        for budget in BUDGETS:
+            for arm in arms:
+                values = [run["balanced"][arm][budget] for run in results]
+                figures[f"balanced {arm}, {budget}"] = values
     blog = BLOG | {"gain": BLOG["fine_tuned"] - BLOG["scratch"]}
     table = pd.DataFrame(
         {

@@ -13,11 +13,14 @@ import numpy as np
 
 from rotnet_keras._base.arrays import check_examples, check_have_names, check_images, check_square
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.files import replace_text
 from rotnet_keras._base.values import check_source
+from rotnet_keras.data.identity import what_changed
 from rotnet_keras.data.splits import Examples, Splits
 
-READING = ("image_size", "fit", "channels", "broken")
+READING = ("image_size", "fit", "channels", "ground", "white", "broken")
 NETWORK = ("backbone", "weights", "layer")
+SETTINGS, DATA = "settings.json", "data"  # of an unfinished run: the file, and a part of it
 DIVISION = ("num_labels", "num_validation")
 # What decides the figures, in the order of the file. Where a run lies and what it shows do not.
 DECIDING = ("dataset", *READING, *NETWORK, *DIVISION, "seed", "quick")
@@ -33,6 +36,8 @@ class RunSettings:
     image_size: int | None = None
     fit: str = "crop"
     channels: int | None = None
+    ground: int | tuple[int, int, int] = 255
+    white: tuple[int, int] | None = None
     broken: str = "raise"
     backbone: Any = "two_conv"
     weights: Any = None
@@ -79,6 +84,8 @@ def _as_text(value):
         return int(value)
     if isinstance(value, (Splits, keras.Model)):
         return value.name
+    if isinstance(value, tuple):  # as JSON gives it back
+        return list(value)
     return value if isinstance(value, (str, int, type(None))) else str(value)
 
 
@@ -102,11 +109,10 @@ Data = Annotated[str | os.PathLike[str] | Splits, check_data]
 
 
 def only_names_are_read(
-    dataset, num_labels, num_validation, image_size, fit, channels, broken
+    dataset, num_labels, num_validation, image_size, fit, channels, ground, white, broken
 ):  # a relation
     """Ready `Splits` have been read and divided; settings of how to do that come too late."""
-    given = dict(zip(DIVISION, (num_labels, num_validation), strict=True))
-    given |= dict(zip(READING, (image_size, fit, channels, broken), strict=True))
+    given = {name: value for name, value in locals().items() if name != "dataset"}
     late = {name: value for name, value in given.items() if value != USUAL[name]}
     if isinstance(dataset, Splits) and late:
         raise InputError(
@@ -115,25 +121,53 @@ def only_names_are_read(
         )
 
 
-def check_same_run(unfinished: pathlib.Path, settings: RunSettings):
-    """Raise unless what lies unfinished in the folder, if anything, is of a run like this one."""
-    path, ours = unfinished / "settings.json", settings.deciding
+def check_same_run(unfinished: pathlib.Path, settings: RunSettings, data=None):
+    """Raise unless what lies unfinished in the folder, if anything, is of a run like this one.
+
+    Args:
+        unfinished: folder.
+        settings: of this run.
+        data: what `identity_of` says of its data; None where they are not read yet.
+    """
+    path, ours = unfinished / SETTINGS, settings.deciding
     if not path.exists():
-        if unfinished.exists() and any(unfinished.iterdir()):
+        if unfinished.exists() and _holds_more_than_parts(unfinished):
             raise InputError(
                 f"output must not hold {unfinished}, a folder with other things in it: unfinished "
                 "runs are kept, and deleted, there"
             )
         return
-    try:
-        theirs = USUAL | json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}): delete {unfinished} to start anew"
-        ) from error
+    theirs, their_data = _read_settings(path)
     other = {name: theirs[name] for name in ours if theirs[name] != ours[name]}
     if other:
         raise InputError(
             f"output must hold no other unfinished run, got {unfinished} of one with {other}: give "
             "another output, or delete that folder to start anew"
         )
+    if data is not None and (changed := what_changed(their_data, data)):
+        raise InputError(
+            f"output must hold no unfinished run of other data, got {unfinished} of one with "
+            f"{changed if their_data else 'data that it does not tell'}: give another output, or "
+            "delete that folder to start anew"
+        )
+
+
+def write_settings(unfinished: pathlib.Path, settings: RunSettings, data: dict[str, str]):
+    """Leave in the folder what `check_same_run` looks at."""
+    replace_text(unfinished / SETTINGS, json.dumps(settings.deciding | {DATA: data}))
+
+
+def _holds_more_than_parts(unfinished):
+    """Whether there is more than a run leaves that was killed at its first write."""
+    return any(not path.name.startswith(".part-") for path in unfinished.iterdir())
+
+
+def _read_settings(path):
+    """An unfinished run's settings, and what its data are known by."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        return USUAL | written, dict(written.get(DATA, {}))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}): delete {path.parent} to start anew"
+        ) from error

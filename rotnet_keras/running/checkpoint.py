@@ -15,6 +15,7 @@ import keras
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.errors import FileError, InputError
 from rotnet_keras._base.files import replace_with
+from rotnet_keras._base.model_files import check_weights
 from rotnet_keras._base.values import check_path
 from rotnet_keras.running.hosts import alone, from_every_host, host_share
 
@@ -128,6 +129,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _read(self):
         try:
+            check_weights(self.path)
             with h5py.File(self.path) as file:
                 facts = json.loads(file.attrs[FACTS])
                 if file.attrs[DIGEST] != _digest_of_weights(file):

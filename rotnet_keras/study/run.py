@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import json
+import re
 import time
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,10 +14,15 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from rotnet_keras._base.digests import digest
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import load_model, make_folder, replace_text, save_model
+from rotnet_keras._base.files import make_folder, replace_text
+from rotnet_keras._base.locks import only_run
+from rotnet_keras._base.model_files import load_model, save_model
+from rotnet_keras._base.names import cell
 from rotnet_keras._base.values import (
+    ANGLES,
     Count,
     Counts,
     FilePath,
@@ -26,15 +32,18 @@ from rotnet_keras._base.values import (
     check_list,
 )
 from rotnet_keras.blocks import block_names
+from rotnet_keras.data.identity import identity_of
 from rotnet_keras.data.load import load_splits
 from rotnet_keras.evaluation import accuracy, rotation_accuracy
 from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import NETWORKS
 from rotnet_keras.rotation import ROTATIONS, Rotations
 from rotnet_keras.study.arms import ARMS
-from rotnet_keras.study.table import SAME, append_row, read_study, row_key, row_keys
+from rotnet_keras.study.rows import DATA, SAME
+from rotnet_keras.study.table import append_row, data_column, read_study, row_key, row_keys
 from rotnet_keras.training import pretrain_for_transfer
 
+TABLE = "study.csv"
 BUDGETS = (10, 50, 100, 500, 1000, 5000)
 
 
@@ -112,8 +121,9 @@ def run_study(
 
     Raises:
         InputError: an unknown arm or network, fewer labels than classes, more than there are
-            images, or a `study.csv` that belongs to another study; files that cannot be read.
-        FileError: the output folder cannot be written.
+            images, or a `study.csv` that belongs to another study, is of other data, or is damaged;
+            files that cannot be read.
+        FileError: the output folder cannot be written, or another run has it.
 
     Example:
         >>> table = run_study(["raw pixels"], [100], [0, 1])  # doctest: +SKIP
@@ -123,26 +133,40 @@ def run_study(
     settings = {
         "network": network,
         "pretrain_epochs": pretrain_epochs,
-        "rotations": " ".join(str(90 * turns) for turns in rotations),
-        "dataset": str(dataset),
+        "rotations": " ".join(str(ANGLES[rotation]) for rotation in rotations),
+        "dataset": cell(dataset, guard="./"),
         "num_validation": num_validation,
         "precision": precision,
     }
+    load = functools.partial(load_splits, dataset, num_validation=num_validation, data_dir=data_dir)
     arms, budgets, runs = arms or _fitting_arms(network), list(budgets), []
     for seed in seeds:
         for budget in budgets:
             runs += [{"arm": arm, "num_labels": budget, "seed": seed} | settings for arm in arms]
     folder = make_folder(output)
-    path, same = folder / "study.csv", {name: settings[name] for name in SAME}
-    done = set(row_keys(read_study(path, **same)))
-    todo = [run for run in runs if row_key(run) not in done]
-    load = functools.partial(load_splits, dataset, num_validation=num_validation, data_dir=data_dir)
-    if todo:
-        _check_budgets(budgets, load(num_labels=min(budgets), seed=int(todo[0]["seed"])))
-    _run_all(todo, load, rotations, folder, verbose)
-    table = read_study(path, **same)
+    with only_run(folder):
+        same = {name: settings[name] for name in SAME}
+        read_study(folder / TABLE, **same)  # said before the work, not after it
+        data = _data_of(load, budgets)
+        done = set(row_keys(read_study(folder / TABLE, data=data, **same)))
+        todo = [run | {DATA: data} for run in runs if row_key(run) not in done]
+        _run_all(todo, load, rotations, folder, verbose)
+        table = read_study(folder / TABLE, **same)
     wanted = {row_key(run) for run in runs}
     return table[[key in wanted for key in row_keys(table)]]
+
+
+def _data_of(load, budgets):
+    """What the rows say of the data: of all images, and of a draw that no row's seed changes."""
+    splits = load(num_labels=min(budgets), seed=0)
+    most = len(splits.unlabelled) + len(splits.labelled.labels) - splits.num_classes
+    if max(budgets) > most:
+        raise InputError(
+            f"budgets must be at most {most}, so that some images stay unlabelled, "
+            f"got {max(budgets)}"
+        )
+    # The validation images do not depend on the number of labels.
+    return data_column(identity_of(splits) | {"labels": digest(*splits.validation)})
 
 
 def _run_all(todo, load, rotations, folder, verbose):
@@ -154,7 +178,7 @@ def _run_all(todo, load, rotations, folder, verbose):
         if draw != drawn:
             splits, drawn = load(**draw), draw
         extractor, facts = _pretrained(splits, run, rotations, folder)
-        append_row(folder / "study.csv", run | facts | _result(run, extractor, splits))
+        append_row(folder / TABLE, run | facts | _result(run, extractor, splits))
         del extractor
         free_memory()
 
@@ -194,8 +218,10 @@ def _result(run, extractor, splits):
 
 def _pretrained(splits, run, rotations, folder):
     """The extractor of a seed and what is known of it, from the folder if it is there."""
-    parts = [run[name] for name in (*SAME, "network", "pretrain_epochs", "rotations", "seed")]
-    name = "_".join(str(part).replace(" ", "-").replace("/", "-") for part in parts)
+    parts = [*SAME, DATA, "network", "pretrain_epochs", "rotations", "seed"]
+    texts = [digest(run[DATA])[:8] if part == DATA else str(run[part]) for part in parts]
+    # No hidden file, nor one elsewhere; the data's digest tells names apart that become one.
+    name = "_".join(re.sub(r"[^\w.]+", "-", text) for text in texts).lstrip(".-")
     path, facts = folder / f"{name}.keras", folder / f"{name}.json"
     checkpoint = folder / f"{name}.weights.h5"
     if not facts.exists():
@@ -225,12 +251,3 @@ def _pretrained(splits, run, rotations, folder):
         raise InputError(
             f"{path} or {facts.name} cannot be read ({error}): delete both to pretrain again"
         ) from error
-
-
-def _check_budgets(budgets, splits):
-    most = len(splits.unlabelled) + len(splits.labelled.labels) - splits.num_classes
-    if max(budgets) > most:
-        raise InputError(
-            f"budgets must be at most {most}, so that some images stay unlabelled, "
-            f"got {max(budgets)}"
-        )

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 import pathlib
 import warnings
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 
 from rotnet_keras._base.door import public
-from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.errors import FileError, InputError
 from rotnet_keras._base.files import replace_text
 from rotnet_keras._base.values import Text, check_table, got
+from rotnet_keras.data.identity import what_changed
 from rotnet_keras.evaluation import ci95
 from rotnet_keras.study.arms import ARMS
+from rotnet_keras.study.rows import (
+    CHECK,
+    DATA,
+    FORMAT,
+    KEY,
+    NEEDED,
+    SAME,
+    SUMMARISED,
+    line,
+    table_of,
+    texts_of,
+)
 
 WITHOUT_PRETEXT = "without pretext"
-KEY = ["arm", "network", "num_labels", "seed", "pretrain_epochs", "rotations"]
-SAME = ["dataset", "num_validation", "precision"]  # in every row of one table
-SUMMARISED = [*KEY, "pretext", "validation_accuracy", "test_accuracy"]
-NEEDED = [*SUMMARISED, *SAME]  # whatever version wrote it
-FORMAT = 1  # of a row; earlier rows have no number, and are read like it
+ENCODING = "utf-8-sig"  # a spreadsheet may have put a mark before the first column
+DATA_PARTS = ("images", "test", "labels", "classes")
 # Of a new file. An older file keeps its own, and those that it lacks are added behind them.
 COLUMNS = [
     *KEY,
@@ -35,13 +45,23 @@ COLUMNS = [
     "pretrain_seconds",
     "num_unlabelled",
     *SAME,
+    DATA,
     *sorted({name for arm in ARMS.values() for name in arm.settings}),
     "format",
+    CHECK,
 ]
 
 
 def _check_summarised(name, table):
     check_table(name, table, SUMMARISED)
+    if table.duplicated(KEY).any():
+        twice = table[table.duplicated(KEY)].iloc[0][KEY].to_dict()
+        raise InputError(f"{name} must hold each run once, got two of {twice}")
+    for column in ("validation_accuracy", "test_accuracy"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if not numbers.between(0, 1).all():
+            wrong = table[column][~numbers.between(0, 1)].iloc[0]
+            raise InputError(f"{name} must have {column} in 0..1, got {got(wrong)}")
     return table
 
 
@@ -99,12 +119,13 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def read_study(path, **same):
+def read_study(path, *, data=None, **same):
     """Read a table that `run_study` writes; a last line that a kill tore is cut off, and said.
 
     Args:
         path: of the CSV file. One of another version of the package may have other columns beside
             those that every study has.
+        data: what the column of that name must hold, from `data_column`; None does not look.
         **same: columns and the one value that each must hold, for instance `dataset`.
 
     Returns:
@@ -112,34 +133,48 @@ def read_study(path, **same):
 
     Raises:
         InputError: the columns or those values are of another study, or a newer version wrote rows
-            that this one cannot tell the meaning of; nothing is changed then.
+            that this one cannot tell the meaning of, or a row is damaged; nothing is changed then.
     """
     path = pathlib.Path(path)
-    if not path.exists():
+    text = _text_of(path) if os.path.lexists(path) else None
+    if text is None:
         return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except ValueError as error:
-        raise InputError(f"output must hold no other study.csv, got {path}: {error}") from error
     start = ",".join(KEY)
     if "\n" not in text and (start.startswith(text) or text.startswith(f"{start},")):
         path.unlink()  # torn in its first line: no row yet
         return None
     _check_columns(path, text.split("\n", 1)[0])
-    whole = text[: text.rindex("\n") + 1]
+    whole = text[: text.rfind("\n") + 1]
     try:
-        table = pd.read_csv(io.StringIO(whole), dtype={"blocks": str})
-    except ValueError as error:  # lines that are longer than the first
+        table = table_of(whole)
+    except ValueError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     _check_same(path, table, same)
+    if data is not None:
+        _check_data(path, table, data)
     if whole != text:
         warnings.warn(f"{path}: cut off its torn last line; that run is done again", stacklevel=2)
         replace_text(path, whole)
     return table
 
 
+def _text_of(path):
+    try:
+        if not path.is_file():  # from a pipe, reading would never come back
+            raise OSError("it is no regular file")
+        held = path.read_bytes()
+        return held.decode(ENCODING).replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        number = held.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"output must hold no other study.csv, got {path}: {error}, in line {number}"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
 def _check_columns(path, header):
-    missing = {*NEEDED} - {*next(csv.reader([header]), ())}
+    missing = {*NEEDED} - {*header.replace('"', "").split(",")}
     if missing:
         raise InputError(
             f"output must hold no table of another study, got {path} without the columns "
@@ -163,6 +198,29 @@ def _check_same(path, table, same):
         )
 
 
+def data_column(identity):
+    """What a row says of its data: the beginnings of the digests that `identity_of` gives."""
+    return "-".join(identity[part][:8] for part in DATA_PARTS)
+
+
+def _check_data(path, table, data):
+    """Raise unless all rows are of these data."""
+    told = table[DATA] if DATA in table else pd.Series(np.nan, table.index)
+    if told.isna().any():
+        raise InputError(
+            f"output must hold no table of other data, got {path} with rows of an earlier version, "
+            "which do not tell what data they are of: give another output, or, if they are of the "
+            f"same, write {data} into their column {DATA!r}"
+        )
+    parts = dict(zip(DATA_PARTS, data.split("-"), strict=True))
+    for other in {*told} - {data}:
+        theirs = dict(zip(DATA_PARTS, other.split("-"), strict=False))
+        raise InputError(
+            f"output must hold no table of other data, got {path} with rows of "
+            f"{what_changed(theirs, parts) or 'others'} under the same name: give another output"
+        )
+
+
 def row_key(run):
     return tuple(run[name] for name in KEY)
 
@@ -181,31 +239,28 @@ def _best_without_pretext(runs):
 
 def append_row(path, row):
     """Add one line in one write, so that a kill tears at most the last."""
-    row = row | {"format": FORMAT}
+    row = texts_of(row | {"format": FORMAT})
     if path.exists():
         columns, start = _with_columns(path, row), ""
     else:
-        columns, start = COLUMNS, _line(COLUMNS)
-    with open(path, "a", encoding="utf-8", newline="") as file:
-        file.write(start + _line([row.get(name, "") for name in columns]))
-        file.flush()
-        os.fsync(file.fileno())
+        columns, start = COLUMNS, line(COLUMNS)
+    try:
+        with open(path, "a", encoding="utf-8", newline="") as file:
+            file.write(start + line([row.get(name, "") for name in columns]))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error}") from error
 
 
 def _with_columns(path, row):
     """The file's columns; those of the row that it lacks are added, all rows before kept."""
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding=ENCODING, newline="") as file:
         columns = next(csv.reader(file))
         added = [name for name in row if name not in columns]
         rows = list(csv.reader(file)) if added else []
     if added:
         columns += added
-        longer = [[*earlier, *[""] * len(added)] for earlier in rows]
-        replace_text(path, "".join(map(_line, [columns, *longer])))
+        longer = [[*earlier, *[""] * len(added)] for earlier in rows if earlier]
+        replace_text(path, "".join(map(line, [columns, *longer])))
     return columns
-
-
-def _line(values):
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    return line.getvalue()
