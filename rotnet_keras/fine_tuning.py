@@ -282,8 +282,7 @@ def fit_classifier(
             exists, the run goes on from it and ends as if it had never been stopped. (With an
             `augment` that is not one of this package's, what it draws after the break differs.) Of
             `callbacks`, `EarlyStopping` and `ReduceLROnPlateau` go on, too; others begin anew.
-        class_weight: "balanced" gives each class the same share in the loss, however many images
-            it has; without, a class far more common than the others can take them all over.
+        class_weight: "balanced" gives each class the same share in the loss, rare or not.
         seed: of the order of the images.
         callbacks: Keras callbacks for `fit`.
         verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
@@ -292,10 +291,9 @@ def fit_classifier(
         `(model, history)`: the same model, and Keras's `History`.
 
     Raises:
-        InputError: images, labels and model that do not fit together, labels that the model has
-            no output for, a setting out of its range, `patience` without `validation`, a
-            `checkpoint` that is of another run or cannot be read, or a training that diverged:
-            the first loss that is not finite ends it.
+        InputError: images, labels and model that do not fit together, a setting out of its range,
+            `patience` without `validation`, a `checkpoint` that is of another run or cannot be
+            read, or training that diverged: the first loss that is not finite ends it.
         FileError: the checkpoint cannot be written.
 
     Example:
@@ -307,7 +305,9 @@ def fit_classifier(
     """
     labels = labels.astype("int32")
     if patience is not None:
-        callbacks = [*callbacks, _stop_at_best(patience)]
+        best = {"mode": "max", "restore_best_weights": True}
+        stop = keras.callbacks.EarlyStopping("val_accuracy", patience=patience, **best)
+        callbacks = [*callbacks, stop]
     held_out = None
     if validation is not None:
         validation = (validation[0], validation[1].astype("int32"))
@@ -316,16 +316,14 @@ def fit_classifier(
     saved = None
     if checkpoint is not None:
         settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
-        settings |= {"patience": patience}
-        settings |= {"class_weight": class_weight} if class_weight else {}
+        settings |= {"patience": patience, "class_weight": class_weight}
         settings |= _describe_fit(model, images, labels, validation)
         saved = Checkpoint(checkpoint, settings, callbacks)
     batches = partial(_batches, (images, labels), batch_size, augment, seed)
-    plan = {"steps": -(-len(images) // batch_size), "epochs": epochs, "verbose": verbose}
-    if class_weight is not None:
-        plan["class_weight"] = balanced_weights(labels)
+    plan: dict[str, Any] = {"steps": -(-len(images) // batch_size), "epochs": epochs}
+    plan["class_weight"] = balanced_weights(labels) if class_weight else None
     with whole_batches():  # the last batch of a pass may be smaller
-        history = fit(model, batches, held_out, saved, callbacks, **plan)
+        history = fit(model, batches, held_out, saved, callbacks, **plan, verbose=verbose)
     return model, history
 
 
@@ -345,12 +343,6 @@ def _describe_fit(model, images, labels, validation):
         "trained_weights": len(model.trainable_weights),
         "optimizer": model.optimizer.get_config() | {"name": None},  # names count up
     }
-
-
-def _stop_at_best(patience):
-    return keras.callbacks.EarlyStopping(
-        monitor="val_accuracy", mode="max", patience=patience, restore_best_weights=True
-    )
 
 
 def _computing_in(precision, extractor):

@@ -26,6 +26,7 @@ def test_options_reach_the_experiment(calls, capsys, tmp_path):
     assert main(options) == 0
     wanted = {"dataset": "mnist", "num_labels": 50, "num_validation": 700, "seed": 4, "quick": True}
     wanted |= {"image_size": None, "fit": "crop", "channels": None, "broken": "raise"}
+    wanted |= {"ground": 255, "white": None}
     wanted |= {"backbone": "two_conv", "weights": None, "layer": None, "skip_finished": False}
     wanted |= {"output": tmp_path, "data_dir": "d", "manual_dir": "m"}
     assert calls == [wanted | {"explorer": False, "tensorboard": None}]

@@ -24,7 +24,7 @@ ROOT = HERE.parents[1]
 # Colab's tensorflow-metadata does not fit its protobuf, but on a TPU's runtime, where the README's
 # line, which is the same for all, replaces it in vain. That runtime has no TensorFlow, and the one
 # that fits its protobuf wants h5py below 3.15.
-MAY_CHANGE = dict.fromkeys(("cpu", "gpu"), {"tensorflow-metadata"})
+MAY_CHANGE = {"cpu": {"tensorflow-metadata"}, "gpu": {"tensorflow-metadata"}}
 MAY_CHANGE["tpu"] = {"tensorflow-metadata", "h5py"}
 ALSO_SHIPPED = ["jax", "ipykernel", "ipywidgets", "nbclient"]
 ADDRESS = re.compile(r"@ git\+https://github\.com/[\w./-]+")

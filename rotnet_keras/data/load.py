@@ -137,31 +137,27 @@ def load_splits(
 
     Reference: https://www.tensorflow.org/datasets/catalog/overview#image_classification
     """
-    division: dict[str, Any] = {
-        "num_labels": num_labels,
-        "num_validation": num_validation,
-        "seed": seed,
-    }
+    division: dict[str, Any] = {"num_validation": num_validation, "seed": seed}
     folder = _as_folder(name)
     if folder is not None:
         listed = _list_parts(folder, parts, follow_links)
         form = image_size or SIZE, fit, channels
         reading = {"broken": broken, "ground": ground, "white": white}
+        division["num_labels"] = num_labels
         return _read_parts(folder, listed, repeats, division, form, reading)
+    stand_in = name == STAND_IN
     try:
-        if name == STAND_IN:
-            loaded = _draw_stand_in()
-        else:
-            loaded = load_named(name, data_dir, manual_dir, image_size, fit)
+        loaded = {} if stand_in else load_named(name, data_dir, manual_dir, image_size, fit)
     except DatasetError as error:
         if not fall_back:
             raise
         warn_caller(f"USING DRAWN STAND-IN GARMENTS, NO REAL DATA: {error}")
-        name, loaded = STAND_IN, _draw_stand_in()
+        name, stand_in = STAND_IN, True
+    loaded = _draw_stand_in() if stand_in else loaded
     division["num_labels"] = 1000 if num_labels is None else num_labels
     images, labels = loaded.pop("train")
     splits = make_splits(images, labels, **loaded, name=name, **division)
-    return dataclasses.replace(splits, stand_in=name == STAND_IN, fit=fit)
+    return dataclasses.replace(splits, stand_in=stand_in, fit=fit)
 
 
 def _as_folder(source):

@@ -135,10 +135,9 @@ def _pretrain_in(
     some, held_out = _images(images, dataset, seed=seed, data_dir=data_dir, **reading)
     clock = _Clock()
     curves = [] if board is None or host_share()[0] else [Curves(board / RUN)]
-    streamed = isinstance(some, tf.data.Dataset)
-    shape = tuple(some.element_spec.shape if streamed else some.shape[1:])  # (S, S, C)
+    one = some.element_spec if isinstance(some, tf.data.Dataset) else some[0]
     model, history = pretrain(
-        NETWORKS[network](shape, seed),
+        NETWORKS[network](tuple(one.shape), seed),
         some,
         validation_images=held_out,
         learning_rate=learning_rate,
