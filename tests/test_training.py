@@ -70,7 +70,8 @@ def test_only_a_checkpoint_describes_its_run(images, extractor, tmp_path, monkey
     rk.pretrain(extractor, stream, epochs=1, verbose=0)
     assert called == []
     rk.pretrain(extractor, stream, epochs=1, verbose=0, checkpoint=tmp_path / "net.weights.h5")
-    assert called == ["digest", "describe_images", "digest"]  # network, images, weights
+    # Of the network, of the first images and of the very first, and of weights.
+    assert called == ["digest", "describe_images", "describe_images", "digest"]
 
 
 def test_pretraining_is_validated_on_all_four_rotations(images, extractor):

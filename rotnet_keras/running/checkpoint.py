@@ -21,6 +21,7 @@ from rotnet_keras.running.hosts import alone, from_every_host, host_share
 
 FACTS = "rotnet_keras"
 DIGEST = f"{FACTS}_digest"
+SHARED = "first images of hosts"  # a setting that only runs on as many hosts have in common
 
 
 def check_checkpoint(name, value):
@@ -137,9 +138,10 @@ class Checkpoint(keras.callbacks.Callback):
             theirs = facts["settings"]
         except Exception as error:  # a damaged file may raise anything from within HDF5
             raise self._unreadable(error) from error
-        if theirs != self.settings:
-            names = theirs | self.settings
-            other = {n: theirs.get(n) for n in names if theirs.get(n) != self.settings.get(n)}
+        names = [name for name in theirs | self.settings if not name.startswith(SHARED)]
+        names += theirs.keys() & self.settings.keys()
+        other = {n: theirs.get(n) for n in names if theirs.get(n) != self.settings.get(n)}
+        if other:
             if len(other) > 1:
                 other.pop("initial_weights", None)  # the others are why they differ
             raise InputError(

@@ -13,7 +13,8 @@ from rotnet_keras._base.arrays import check_examples, check_fits, check_outputs
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import got
-from rotnet_keras.running.hosts import from_every_host
+from rotnet_keras.running.checkpoint import SHARED
+from rotnet_keras.running.hosts import from_every_host, host_share
 
 STREAMED = 1000  # images of a stream that tell it from another
 
@@ -114,11 +115,14 @@ def _has_float16(layer):
 
 def describe_start(model, images):
     """What a run starts from, in short: a checkpoint of another start is not gone on from."""
-    return {
-        "network": fingerprint(model),
-        "images": describe_images(images),
-        "initial_weights": digest(*model.get_weights()),
-    }
+    known = {"network": fingerprint(model)}
+    if isinstance(images, tf.data.Dataset):
+        # Hosts share a stream out: its first image alone is the same for any number of them.
+        images = np.stack(list(images.take(STREAMED).as_numpy_iterator()))
+        known[f"{SHARED} {host_share()[1]}"] = describe_images(images)
+        images = images[:1]
+    known["images"] = describe_images(images)
+    return known | {"initial_weights": digest(*model.get_weights())}
 
 
 def fingerprint(model):
@@ -131,12 +135,7 @@ def fingerprint(model):
 
 
 def describe_images(images):
-    """A short text that differs between sets of images: of an array a digest of them all.
-
-    Of a stream, of its first ones; of several hosts, of what the first host has.
-    """
-    if isinstance(images, tf.data.Dataset):
-        images = np.stack(list(images.take(STREAMED).as_numpy_iterator()))
+    """A short text that differs between arrays of images; of several hosts, the first one's."""
     return f"{images.shape[1:]} {from_every_host(int(digest(images), 16) % 2**31)[0]}"
 
 
