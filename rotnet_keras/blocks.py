@@ -116,7 +116,7 @@ def _on_grid(maps, grid):
     height, width = maps.shape[1:3]
     cell = (-(-height // grid), -(-width // grid))
     maps = keras.layers.AveragePooling2D(cell, padding="same", data_format="channels_last")(maps)
-    return keras.layers.Flatten()(maps)
+    return keras.layers.Flatten("channels_last")(maps)
 
 
 def layers_of_blocks(extractor, blocks):

@@ -243,4 +243,6 @@ def _outputs(model, batch):
     outputs = model(batch, training=False)
     if isinstance(outputs, (list, tuple, dict)):  # of a subclass of Model, which does not say
         raise InputError(f"extractor or model must have one output, got {len(outputs)}")
-    return keras.ops.convert_to_numpy(outputs)
+    outputs = keras.ops.convert_to_numpy(outputs)
+    # scikit-learn and others do not know the numbers of two bytes that a policy may have led to.
+    return outputs.astype("float32") if outputs.dtype.itemsize < 4 else outputs

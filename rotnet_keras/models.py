@@ -91,7 +91,7 @@ def two_conv_extractor(
     x = layers.MaxPooling2D(2, name="pool1", **LAST)(x)
     x = layers.Conv2D(32, 3, activation="relu", name="conv2", **LAST)(x)
     x = layers.MaxPooling2D(2, name="pool2", **LAST)(x)
-    x = layers.Flatten(name="flatten")(x)
+    x = layers.Flatten(name="flatten", **LAST)(x)
     # No activation: features cut off at zero transfer worse, and half of them die in pretraining.
     features = layers.Dense(feature_dim, name="features")(x)
     return with_random_weights(keras.Model(images, features, name="two_conv"), seed=seed)

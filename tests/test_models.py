@@ -6,6 +6,7 @@ import pytest
 from keras.ops import convert_to_numpy as to_numpy
 from small_networks import assert_same_weights, assert_seed_decides
 
+import rotnet_keras as rk
 from rotnet_keras import (
     block_names,
     conv_blocks_extractor,
@@ -150,3 +151,36 @@ def test_images_too_small_for_a_network_by_name(name):
 
 def test_the_papers_width_can_be_had():
     assert nin_extractor((32, 32, 3), width=192).output_shape == (None, 192)
+
+
+@pytest.fixture
+def channels_first():
+    """What some have in their `keras.json`."""
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_images_are_height_width_channels_whatever_keras_json_says(channels_first, name):
+    extractor = NETWORKS[name]((32, 32, 3), 0)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
+    there = rk.extract_features(extractor, images)
+    keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(there, rk.extract_features(extractor, images))
+    usual = NETWORKS[name]((32, 32, 3), 0)
+    np.testing.assert_allclose(there, rk.extract_features(usual, images), atol=1e-5)
+
+
+def test_other_parts_keep_the_layout_too(channels_first):
+    images = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 1), "uint8")
+    extractor = rk.conv_blocks_extractor((12, 12, 1), widths=(4, 8))
+    assert rk.block_features(extractor, [1, 2], grid=2).output_shape == (None, 4 * (4 + 8))
+    makers = (rk.gentle_augmentation, rk.strong_augmentation)
+    there = [np.array(make(seed=1)(images)) for make in makers]
+    keras.config.set_image_data_format("channels_last")
+    usual = [np.array(make(seed=1)(images)) for make in makers]
+    np.testing.assert_array_equal(there, usual)
+    keras.config.set_image_data_format("channels_first")
+    with pytest.raises(rk.InputError, match=r"keras\.json; call keras\.config\.set"):
+        rk.make_extractor("MobileNetV2", (32, 32, 3))

@@ -249,3 +249,18 @@ def test_labels_that_do_not_fit(extractor, probe, labels, settings, message):
 def test_wrong_number_of_neighbours(extractor):
     with pytest.raises(ValueError, match="neighbours must be a whole number of at least 1, got 0"):
         nearest_neighbours(extractor, IMAGES, LABELS, neighbours=0)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16", "mixed_float16"])
+def test_probes_of_networks_that_compute_in_reduced_precision(images, policy):
+    """A policy of the user's for all networks leads to features that scikit-learn must know."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        extractor = rk.conv_blocks_extractor((12, 12, 1), widths=(4, 8))
+        assert rk.extract_features(extractor, images).dtype == np.float32
+        classifier = rk.nearest_neighbours(extractor, images, np.arange(8) % 2, neighbours=1)
+        assert rk.accuracy(classifier, images, np.arange(8) % 2) == 1
+        assert np.isfinite(classifier.to_keras()(images)).all()
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -179,7 +179,7 @@ def pixel_probe(
         (None, 2)
     """
     pixels = keras.Input(images.shape[1:], name="images")
-    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+    flat = keras.layers.Flatten("channels_last")(keras.layers.Rescaling(1 / 255)(pixels))
     return linear_probe(
         keras.Model(pixels, flat, name="pixels"),
         images,
@@ -296,13 +296,13 @@ class FeatureClassifier:
 
 def _neighbours_vote(features, points, votes, knn):
     """The model behind `FeatureClassifier.to_keras`: each step is a layer or an operation."""
-    layers, ops = keras.layers, keras.ops
-    y = layers.UnitNormalization(name="direction")(features.output)
-    y = layers.Dense(len(points), use_bias=False, name="nearness")(y)
+    layers, ops, whole = keras.layers, keras.ops, {"dtype": "float32"}  # whatever the policy
+    y = layers.UnitNormalization(name="direction", **whole)(features.output)
+    y = layers.Dense(len(points), use_bias=False, name="nearness", **whole)(y)
     nearness, places = ops.top_k(y, knn.n_neighbors)
     weights = 1 / ops.maximum(1 - nearness, 1e-7)  # of the same image again there is no distance
     weights = weights / ops.sum(weights, axis=1, keepdims=True)
-    voters = layers.Embedding(*votes.shape, name="votes")(places)
+    voters = layers.Embedding(*votes.shape, name="votes", **whole)(places)
     chances = ops.sum(ops.expand_dims(weights, 2) * voters, axis=1)
     model = keras.Model(features.input, ops.log(chances + 1e-6), name="nearest_neighbours")
     model.get_layer("nearness").set_weights([normalize(points).T])

@@ -79,7 +79,7 @@ def conv_head(extractor, images, labels, *, block, num_classes=None, seed=0, **s
     """The paper's head for few labels: a block of its own on the frozen maps of a middle block."""
     trunk = cut_at_block(extractor, block)
     maps = normalised_convolution(trunk.output, 128, 3, name="head_block")
-    pooled = keras.layers.GlobalAveragePooling2D(name="head_features")(maps)
+    pooled = keras.layers.GlobalAveragePooling2D("channels_last", name="head_features")(maps)
     whole = with_random_weights(keras.Model(trunk.input, pooled), seed=seed)
     for layer in trunk.layers:
         whole.get_layer(layer.name).set_weights(layer.get_weights())
