@@ -59,6 +59,7 @@ def results():
     """What `run_experiment` returns, made by hand: all that it says of a run."""
     settings = {"dataset": "fashion_mnist", "image_size": None, "fit": "crop", "channels": None}
     settings |= {"ground": 255, "white": None, "broken": "raise"}
+    settings |= {"repeats": "raise", "parts": "any", "follow_links": False}
     settings |= {"backbone": "two_conv", "weights": None, "layer": None}
     settings |= {"num_labels": 1000, "num_validation": None, "seed": 7, "quick": False}
     results = settings | {"format": 1, "asked": settings, "skipped": [], "in_memory": []}

@@ -27,6 +27,7 @@ def test_options_reach_the_experiment(calls, capsys, tmp_path):
     wanted = {"dataset": "mnist", "num_labels": 50, "num_validation": 700, "seed": 4, "quick": True}
     wanted |= {"image_size": None, "fit": "crop", "channels": None, "broken": "raise"}
     wanted |= {"ground": 255, "white": None}
+    wanted |= {"repeats": "raise", "parts": "any", "follow_links": False}
     wanted |= {"backbone": "two_conv", "weights": None, "layer": None, "skip_finished": False}
     wanted |= {"output": tmp_path, "data_dir": "d", "manual_dir": "m"}
     assert calls == [wanted | {"explorer": False, "tensorboard": None}]
@@ -48,12 +49,13 @@ def test_defaults(calls):
 
 def test_own_pictures_and_a_backbone(calls, capsys, tmp_path):
     options = "--image-size 48 --fit pad --channels 1 --broken skip --backbone VGG16"
-    options += " --weights imagenet --layer pool"
+    options += " --weights imagenet --layer pool --repeats keep --parts named --follow-links"
     assert main(["--images", str(tmp_path), *options.split(), "--output", str(tmp_path)]) == 0
     # A path is no name of a data set in any case.
     wanted = {"dataset": tmp_path, "num_labels": None, "num_validation": None, "image_size": 48}
     wanted |= {"fit": "pad", "channels": 1, "broken": "skip", "backbone": "VGG16"}
     wanted |= {"weights": "imagenet", "layer": "pool"}
+    wanted |= {"repeats": "keep", "parts": "named", "follow_links": True}
     assert wanted.items() <= calls[0].items()
     assert "blog" not in capsys.readouterr().out  # which had other images
     with pytest.raises(SystemExit):

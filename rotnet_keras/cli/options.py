@@ -152,6 +152,20 @@ RUN = {
         choices=(1, 3),
     )
     | {"metavar": None},
+    "repeats": _named(
+        "the same picture in two classes, or in the test and in training: end, or say so and go on",
+        "raise",
+        None,
+        choices=("raise", "keep"),
+    ),
+    "parts": _named(
+        "folders that are parts of the data: those of any name that have the shape, or those named "
+        "labelled, unlabelled and test alone",
+        "any",
+        None,
+        choices=("any", "named"),
+    ),
+    "follow_links": _switch("follow links to folders outside FOLDER"),
     "num_labels": _number("labelled images in all (default: 1000; all there are with --images)"),
     "num_validation": _number(
         "validation images in all, which say when to stop (default: a sixth of the training "

@@ -21,7 +21,7 @@ from rotnet_keras._base.model_files import save_model
 from rotnet_keras._base.values import Count, FilePath, Seed
 from rotnet_keras.data.decoding import Ground, White
 from rotnet_keras.data.identity import identity_of, identity_of_network
-from rotnet_keras.data.load import load_splits
+from rotnet_keras.data.load import Parts, Repeats, load_splits
 from rotnet_keras.data.pictures import Broken, Channels, Fit
 from rotnet_keras.data.splits import Splits
 from rotnet_keras.evaluation import extract_features
@@ -66,6 +66,9 @@ def run_experiment(
     ground: Ground = 255,
     white: White | None = None,
     broken: Broken = "raise",
+    repeats: Repeats = "raise",
+    parts: Parts = "any",
+    follow_links: bool = False,
     backbone: str | os.PathLike[str] | keras.Model = "two_conv",
     weights: str | os.PathLike[str] | None = None,
     layer: str | None = None,
@@ -85,7 +88,7 @@ def run_experiment(
         dataset: name or folder for `load_splits`, or `Splits`, as of `make_splits`. None takes
             Fashion-MNIST, or the drawn stand-in garments and a loud warning where Fashion-MNIST
             cannot be had.
-        num_labels: as in `load_splits`, as are the next seven.
+        num_labels: as in `load_splits`, as are the next ten.
         num_validation: images in all that tell the long budget when to stop.
         image_size: height and width of images.
         fit: how oblong images become square.
@@ -93,6 +96,9 @@ def run_experiment(
         ground: what shows through their transparent parts.
         white: of their files of 16 bits.
         broken: what to do about files of a folder that cannot be read.
+        repeats: what to do about the same picture in two classes, or in the test and in training.
+        parts: whether folders of other names than `labelled` and so on may be parts.
+        follow_links: whether links to folders outside are followed.
         backbone: as in `make_extractor`; it is pretrained from random weights.
         weights: as in `backbone_extractor`, such as "imagenet". With weights, or a backbone that is
             a model or a file and has its own, two more arms start from them: a new head on the

@@ -18,7 +18,10 @@ from rotnet_keras._base.values import check_source
 from rotnet_keras.data.identity import what_changed
 from rotnet_keras.data.splits import Examples, Splits
 
-READING = ("image_size", "fit", "channels", "ground", "white", "broken")
+READING = (
+    *("image_size", "fit", "channels", "ground", "white", "broken"),
+    *("repeats", "parts", "follow_links"),
+)
 NETWORK = ("backbone", "weights", "layer")
 SETTINGS, DATA = "settings.json", "data"  # of an unfinished run: the file, and a part of it
 DIVISION = ("num_labels", "num_validation")
@@ -39,6 +42,9 @@ class RunSettings:
     ground: int | tuple[int, int, int] = 255
     white: tuple[int, int] | None = None
     broken: str = "raise"
+    repeats: str = "raise"
+    parts: str = "any"
+    follow_links: bool = False
     backbone: Any = "two_conv"
     weights: Any = None
     layer: str | None = None
@@ -109,9 +115,10 @@ Data = Annotated[str | os.PathLike[str] | Splits, check_data]
 
 
 def only_names_are_read(
-    dataset, num_labels, num_validation, image_size, fit, channels, ground, white, broken
-):  # a relation
-    """Ready `Splits` have been read and divided; settings of how to do that come too late."""
+    dataset, num_labels, num_validation, image_size, fit, channels, ground, white, broken,
+    repeats, parts, follow_links,
+):  # fmt: skip
+    """A relation: ready `Splits` have been read; settings of how to do that come too late."""
     given = {name: value for name, value in locals().items() if name != "dataset"}
     late = {name: value for name, value in given.items() if value != USUAL[name]}
     if isinstance(dataset, Splits) and late:
