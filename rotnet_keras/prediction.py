@@ -14,7 +14,7 @@ import tensorflow as tf
 from rotnet_keras._base.digests import digest_of_file
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import printable, replace_text, replace_with
+from rotnet_keras._base.files import printable, read_json, replace_text, replace_with
 from rotnet_keras._base.model_files import load_model, warn_of_newer, write_model
 from rotnet_keras._base.names import cell
 from rotnet_keras._base.networks import Classifier, FunctionalClassifier
@@ -129,9 +129,7 @@ def load_classifier(path: FilePath) -> tuple[keras.Model, dict[str, Any]]:
 def _read_facts(path, beside, num_classes):
     """What lies beside a classifier's file, if it has the form that it must and is of that file."""
     try:
-        if beside.exists() and not beside.is_file():  # from a pipe, reading would never come back
-            raise OSError("it is no regular file")
-        facts = json.loads(beside.read_text(encoding="utf-8"))
+        facts = read_json(beside)
         facts["class_names"], facts["fit"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(

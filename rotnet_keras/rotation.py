@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import numpy as np
 import tensorflow as tf
 
+from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.arrays import UprightImages, check_square, image_sides
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import (
-    ANGLES,
     BatchFunction,
     Count,
     Seed,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.arrays import (
     Images,
     Labels,
@@ -24,7 +25,7 @@ from rotnet_keras._base.networks import (
     model_takes_images,
     model_tells_rotations,
 )
-from rotnet_keras._base.values import ANGLES, Count, Names
+from rotnet_keras._base.values import Count, Names
 from rotnet_keras.evaluation import extract_features, most_likely
 from rotnet_keras.rotation import ROTATIONS, Rotations, turned
 

@@ -24,7 +24,8 @@ from rotnet_keras import (
     save_classifier,
 )
 from rotnet_keras._base import model_files
-from rotnet_keras._base.model_files import cause, check_weights, load_model, save_model
+from rotnet_keras._base.errors import cause
+from rotnet_keras._base.model_files import check_weights, load_model, save_model
 from rotnet_keras.models import NETWORKS
 
 SHAPE = bad_models.SHAPE

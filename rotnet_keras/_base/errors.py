@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import textwrap
+
 from rotnet_keras._base.names import printable_lines
 
 
@@ -41,3 +45,22 @@ class MissingPackageError(InputError, ImportError):
 
 class SetupError(InputError, RuntimeError):
     """A process that has gone too far for what was asked of it, such as for another backend."""
+
+
+@contextlib.contextmanager
+def blaming(said, errors=Exception, *, kind=InputError, mend=""):
+    """Turn what Keras, or somebody else's code, raises into an error about an argument."""
+    try:
+        yield
+    except errors as error:
+        raise kind(f"{said}{cause(error)}{mend}") from error
+
+
+def cause(error):
+    """What went wrong, in a few lines; Keras wraps it up, and lists all of a network's layers."""
+    if isinstance(error, InputError):
+        return error.said
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras prints some in bold
+    text = text.rpartition("Exception encountered:")[2]
+    text = re.split(r"\s*(?:Full object )?config\s*[:=]\s*\{", text, maxsplit=1)[0]
+    return textwrap.shorten(f"{type(error).__name__}: {text}".rstrip(": "), 400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import json
 import os
 import pathlib
 import platform
@@ -63,6 +64,13 @@ def replace_text(path, text):
     """Write a text file by way of `replace_with`."""
     with replace_with(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def read_json(path):
+    """What a JSON file holds; what is there and no regular file is an `OSError`."""
+    if path.exists() and not path.is_file():  # from a pipe, reading would never come back
+        raise OSError("it is no regular file")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def make_folder(path, name="output"):

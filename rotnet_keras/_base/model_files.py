@@ -6,18 +6,15 @@ of their own. So what a file may hold is said here, and the rest is refused what
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import pathlib
-import re
 import shutil
-import textwrap
 import zipfile
 from typing import Any
 
-from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.errors import InputError, blaming
 from rotnet_keras._base.files import replace_with
 from rotnet_keras._base.values import warn_caller
 
@@ -227,22 +224,3 @@ def _check_dataset(item):
         raise InputError(f"{item.name} in it is put together from other files")
     if item.nbytes > max(LARGE, EXPANSION * item.id.get_storage_size()):
         raise InputError(f"{item.name} in it says that it has {item.nbytes:,} bytes, and has not")
-
-
-@contextlib.contextmanager
-def blaming(said, errors=Exception, *, kind=InputError, mend=""):
-    """Turn what Keras, or somebody else's code, raises into an error about an argument."""
-    try:
-        yield
-    except errors as error:
-        raise kind(f"{said}{cause(error)}{mend}") from error
-
-
-def cause(error):
-    """What went wrong, in a few lines; Keras wraps it up, and lists all of a network's layers."""
-    if isinstance(error, InputError):
-        return error.said
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras prints some in bold
-    text = text.rpartition("Exception encountered:")[2]
-    text = re.split(r"\s*(?:Full object )?config\s*[:=]\s*\{", text, maxsplit=1)[0]
-    return textwrap.shorten(f"{type(error).__name__}: {text}".rstrip(": "), 400)

@@ -20,8 +20,6 @@ import numpy as np
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.names import printable_lines
 
-# Degrees, counter-clockwise; a rotation is its place here, and `rotation.py` says how to turn.
-ANGLES = (0, 90, 180, 270)
 LARGEST_SEED = 2**32 - 1  # what scikit-learn and Keras take
 
 

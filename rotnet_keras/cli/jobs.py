@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import pathlib
 
+from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.names import printable
-from rotnet_keras._base.values import ANGLES
 from rotnet_keras.cli.options import DESCRIBED
 
 

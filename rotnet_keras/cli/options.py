@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple
 
-from rotnet_keras._base.values import ANGLES
+from rotnet_keras._base.angles import ANGLES
 from rotnet_keras.cli.typed import program
 
 HIDDEN: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}

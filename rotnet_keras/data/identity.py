@@ -34,11 +34,11 @@ def identity_of(splits):
 
 def identity_of_network(backbone, weights):
     """`{"network": digest}` of a model, or of files, that are given; else empty."""
-    held = [backbone.get_weights()] if isinstance(backbone, keras.Model) else []
+    in_memory = isinstance(backbone, keras.Model)
     files = [given for given in (backbone, weights) if _is_file(given)]
-    if not held and not files:
+    if not in_memory and not files:
         return {}
-    arrays = [array for some in held for array in some]
+    arrays = backbone.get_weights() if in_memory else []
     return {"network": digest(*arrays, *map(digest_of_file, files))}
 
 

@@ -7,8 +7,7 @@ import difflib
 import numpy as np
 import tensorflow as tf
 
-from rotnet_keras._base.errors import DatasetError, InputError
-from rotnet_keras._base.model_files import cause
+from rotnet_keras._base.errors import DatasetError, InputError, cause
 from rotnet_keras.data.pictures import square
 from rotnet_keras.data.preparation import import_tfds, prepare
 from rotnet_keras.data.splits import Examples

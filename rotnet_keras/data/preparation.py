@@ -10,8 +10,7 @@ import sys
 import threading
 import uuid
 
-from rotnet_keras._base.errors import DatasetError, MissingPackageError
-from rotnet_keras._base.model_files import cause
+from rotnet_keras._base.errors import DatasetError, MissingPackageError, cause
 
 _one_at_a_time = threading.Lock()  # so that what TFDS draws is known to be drawn for one call
 

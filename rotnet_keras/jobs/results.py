@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import pathlib
@@ -17,6 +16,7 @@ import pandas as pd
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.files import read_json
 from rotnet_keras._base.values import (
     check_list,
     check_mapping,
@@ -135,9 +135,7 @@ def read_results(path: pathlib.Path) -> RunResults:
 
 def _read(path):
     try:
-        if path.exists() and not path.is_file():  # from a pipe, reading would never come back
-            raise OSError("it is no regular file")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"it cannot be read: {error}") from error
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
@@ -22,7 +23,6 @@ from rotnet_keras._base.locks import only_run
 from rotnet_keras._base.model_files import load_model, save_model
 from rotnet_keras._base.names import cell
 from rotnet_keras._base.values import (
-    ANGLES,
     Count,
     Counts,
     FilePath,

@@ -11,10 +11,11 @@ import pandas as pd
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.arrays import Pictures, check_array, check_indices, images_are_square
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.values import ANGLES, Names, check_table
+from rotnet_keras._base.values import Names, check_table
 from rotnet_keras.rotation import (
     NUM_ROTATIONS,
     ROTATION_NAMES,

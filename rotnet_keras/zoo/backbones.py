@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import keras
 
 from rotnet_keras._base.door import public
-from rotnet_keras._base.errors import DatasetError, InputError
+from rotnet_keras._base.errors import DatasetError, InputError, blaming
 from rotnet_keras._base.keras_private import all_layers, is_functional, run_on
-from rotnet_keras._base.model_files import blaming, check_weights, load_model
+from rotnet_keras._base.model_files import check_weights, load_model
 from rotnet_keras._base.values import (
     BatchFunction,
     Count,
