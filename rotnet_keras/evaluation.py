@@ -216,6 +216,20 @@ def balanced_accuracy(model: Classifier, images: Images, labels: Labels) -> floa
     return float(metrics.recall_score(labels, predicted, labels=there, average="macro"))
 
 
+def are_uneven(labels):
+    """Whether one class has more than twice the images of another."""
+    counts = np.unique_counts(labels).counts
+    return counts.max() > 2 * counts.min()
+
+
+def test_figures(model, test):
+    """The figures of a model on test images; the balanced one where their classes are uneven."""
+    figures = {"test_accuracy": accuracy(model, *test)}
+    if are_uneven(test.labels):
+        figures["balanced_accuracy"] = balanced_accuracy(model, *test)
+    return figures
+
+
 @public()
 def ci95(values: Numbers) -> float:
     """Return half the width of the 95% confidence interval of a mean, by Student's t.

@@ -97,6 +97,20 @@ def test_the_mode_of_a_file_is_kept(tmp_path, mode):
     assert (stat.S_IMODE(path.stat().st_mode), path.read_text()) == (mode, "new")
 
 
+def test_a_finished_file_goes_behind_a_link_with_the_mode_that_is_there(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    target, link, new = tmp_path / "elsewhere" / "b.txt", tmp_path / "a.txt", tmp_path / "new"
+    link.symlink_to("elsewhere/b.txt")
+    target.write_text("old")
+    target.chmod(0o600)
+    new.write_text("new")
+    files.put_in_place(new, *files.check_output(link))
+    assert link.readlink() == pathlib.Path("elsewhere/b.txt")
+    assert (stat.S_IMODE(target.stat().st_mode), target.read_text()) == (0o600, "new")
+    with pytest.raises(FileError, match=r"b\.txt cannot be written"):
+        files.put_in_place(new, target, None)  # it is there no more
+
+
 def test_what_is_no_file_is_not_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")

@@ -95,6 +95,23 @@ def test_the_main_jobs_images_are_the_default(tmp_path, monkeypatch):
     assert set(results["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
+def test_a_folder_as_the_data_set_is_read_as_its_options_say(folder, tmp_path, monkeypatch):
+    """A picture in two classes is an error, unless it is said to be none."""
+    for name in ("cat", "dog"):
+        shutil.copytree(folder, tmp_path / "all" / "labelled" / name)
+    shutil.copytree(folder, tmp_path / "all" / "unlabelled")
+    monkeypatch.setattr(pretraining, "load_splits", lambda *_, **asked: seen.update(asked))
+    seen, spelt = {}, ["--repeats", "keep", "--parts", "named", "--follow-links"]
+    output = ["--output", str(tmp_path / "output")]
+    with pytest.raises(AttributeError):  # of no splits
+        main(["pretrain", "--dataset", f"{tmp_path}/all", *spelt, *output])
+    given = {name: seen[name] for name in ("repeats", "parts", "follow_links")}
+    assert given == {"repeats": "keep", "parts": "named", "follow_links": True}
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="in two classes"):
+        run_pretraining(tmp_path / "all", image_size=12, output=tmp_path / "output")
+
+
 def test_unknown_network_and_folder_without_size(tmp_path, folder):
     with pytest.raises(ValueError, match=r"network must be one of .*'two_conv'\), got 'resnet'"):
         run_pretraining(network="resnet", output=tmp_path)

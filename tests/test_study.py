@@ -1,5 +1,6 @@
 """The study's runs: what each arm gets, what is repeated, and what goes on."""
 
+import dataclasses
 import functools
 import weakref
 
@@ -10,6 +11,7 @@ import pytest
 import tiny_study
 from tiny_study import POOL, keys, quick, tiny_splits
 
+from rotnet_keras import Examples
 from rotnet_keras.study import run as study_run
 from rotnet_keras.study.table import COLUMNS, read_study
 
@@ -211,3 +213,16 @@ def test_wrong_settings(fits, tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         quick(tmp_path, **settings)
     assert fits == []
+
+
+def test_uneven_classes_get_a_balanced_accuracy(fits, pretrained, monkeypatch, tmp_path):
+    def uneven(*arguments, **settings):
+        splits = tiny_splits(*arguments, **settings)
+        images = splits.test.images[[0, 1, 2, 4, 6, 8]]  # one of them odd
+        test = Examples(images, images[:, 0, 0, 0] % 2)
+        return dataclasses.replace(splits, test=test)
+
+    monkeypatch.setattr(study_run, "load_splits", uneven)
+    table = quick(tmp_path, budgets=[2], seeds=[0]).set_index("arm")
+    assert table["balanced_accuracy"].to_dict() == {"knowing, well": 1.0, "guessing": 0.5}
+    assert table.loc["guessing", "test_accuracy"] == pytest.approx(5 / 6, abs=1e-5)

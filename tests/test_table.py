@@ -58,6 +58,16 @@ def test_figures_by_hand(budget, arm, figures):
     assert found == pytest.approx(figures, rel=1e-4, abs=1e-9, nan_ok=True)
 
 
+def test_the_mean_of_balanced_accuracies_where_there_are_some():
+    table = hand_made()
+    assert "balanced" not in summary(table)
+    table.loc[table["arm"] == "plain", "balanced_accuracy"] = [0.2, 0.4, 0.6, 0.1, 0.3]
+    balanced = summary(table)["balanced"]
+    assert balanced[(10, "plain")] == pytest.approx(40)
+    assert balanced[(50, "plain")] == pytest.approx(20)
+    assert balanced.drop([(10, "plain"), (50, "plain")]).isna().all()
+
+
 def test_baseline_is_chosen_on_validation_images_at_each_budget():
     """Not by test accuracy, and not from an arm that ran few of the seeds."""
     table = summary(hand_made())

@@ -60,6 +60,16 @@ def check_output(path):
     raise FileError(f"{path} cannot be written: it must be a file, got a {found}")
 
 
+def put_in_place(file, target, mode):
+    """Rename a finished file to where `check_output` says, with the mode that it found there."""
+    try:
+        if mode is not None:
+            file.chmod(mode)
+        os.replace(file, target)
+    except OSError as error:
+        raise FileError(f"{target} cannot be written: {error}") from error
+
+
 def replace_text(path, text):
     """Write a text file by way of `replace_with`."""
     with replace_with(path) as beside:

@@ -97,9 +97,9 @@ def study(options):
         **typed(options, "baseline", "rotations", "seed", "num_seeds"),
     )
     print("\nAccuracy on test images in percent; gain is paired by seed:\n")
-    columns = ["num_labels", "arm", "mean", "ci95", "runs", "baseline", "gain", "gain_ci95"]
     summary = summarise_study(table, baseline=options.baseline)
-    print(summary[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+    shown = summary.drop(columns=["network", "pretrain_epochs", "rotations", "pretext"])
+    print(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     written = [pathlib.Path(options.output) / name for name in ("study.csv", "accuracy.png")]
     _draw_study(summary, options.dataset, written[1])
     print(f"\nWritten to {' and '.join(map(printable, written))}")

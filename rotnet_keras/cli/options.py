@@ -135,6 +135,22 @@ READING = {  # how pictures are read
     **LEVELS,
     **BROKEN,
 }
+FOLDER = {  # what is made of a folder
+    "repeats": _named(
+        "the same picture in two classes, or in the test and in training: end, or say so and go on",
+        "raise",
+        None,
+        choices=("raise", "keep"),
+    ),
+    "parts": _named(
+        "folders that are parts of the data: those of any name that have the shape, or those named "
+        "labelled, unlabelled and test alone",
+        "any",
+        None,
+        choices=("any", "named"),
+    ),
+    "follow_links": _switch("follow links to folders outside FOLDER"),
+}
 RUN = {
     "dataset": _named(
         "image classification data set of TensorFlow Datasets, or 'garments' for the drawn "
@@ -152,20 +168,7 @@ RUN = {
         choices=(1, 3),
     )
     | {"metavar": None},
-    "repeats": _named(
-        "the same picture in two classes, or in the test and in training: end, or say so and go on",
-        "raise",
-        None,
-        choices=("raise", "keep"),
-    ),
-    "parts": _named(
-        "folders that are parts of the data: those of any name that have the shape, or those named "
-        "labelled, unlabelled and test alone",
-        "any",
-        None,
-        choices=("any", "named"),
-    ),
-    "follow_links": _switch("follow links to folders outside FOLDER"),
+    **FOLDER,
     "num_labels": _number("labelled images in all (default: 1000; all there are with --images)"),
     "num_validation": _number(
         "validation images in all, which say when to stop (default: a sixth of the training "
@@ -205,6 +208,7 @@ PRETRAIN = {
         metavar="DIR",
     ),
     **READING,
+    **FOLDER,
     **_network("two_conv"),
     "epochs": _number("", 10, positive),
     "batch_size": _number(

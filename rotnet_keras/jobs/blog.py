@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import keras
-import numpy as np
 from tqdm.auto import tqdm
 
 from rotnet_keras.data.augmentation import gentle_augmentation
-from rotnet_keras.evaluation import accuracy, balanced_accuracy
+from rotnet_keras.evaluation import accuracy, are_uneven, test_figures
 from rotnet_keras.fine_tuning import fine_tune, train_from_scratch, train_head
 from rotnet_keras.viewing.tensorboard import Curves
 
@@ -156,23 +155,9 @@ def run_arms(
             "history": history,
             "epochs": len(history.epoch),
             "validation_accuracy": accuracy(model, *splits.validation),
-            **_test(model, splits.test),
+            **test_figures(model, splits.test),
         }
     return runs
-
-
-def are_uneven(labels):
-    """Whether one class has more than twice the images of another."""
-    counts = np.unique_counts(labels).counts
-    return counts.max() > 2 * counts.min()
-
-
-def _test(model, test):
-    """The figures of a model on test images, which it meets here alone."""
-    figures = {"test_accuracy": accuracy(model, *test)}
-    if are_uneven(test.labels):
-        figures["balanced_accuracy"] = balanced_accuracy(model, *test)
-    return figures
 
 
 def arms_of(runs):

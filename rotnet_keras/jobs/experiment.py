@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import make_folder, replace_text
+from rotnet_keras._base.files import check_output, make_folder, put_in_place, replace_text
 from rotnet_keras._base.locks import only_run
 from rotnet_keras._base.model_files import save_model
 from rotnet_keras._base.values import Count, FilePath, Seed
@@ -292,10 +292,11 @@ def _extractors(image_shape, *, backbone, weights, layer, seed):
 
 def _put_in_place(files, output):
     """Put new files in the place of old ones; a full disk cannot break off renaming."""
-    # No old numbers, names or pages beside new files, nor a picture that is not drawn any more.
-    numbers, pages = ("results.json", "classifier.json"), ("report.html", "explorer.html")
-    for name in (*numbers, *pages, "model.png", "model.txt", "umap.png"):
-        (output / name).unlink(missing_ok=True)
-    last = files / "results.json"
-    for file in [*(file for file in files.iterdir() if file != last), last]:
-        os.replace(file, output / file.name)
+    numbers, pages = (FILE, "classifier.json"), ("report.html", "explorer.html")
+    old = (*numbers, *pages, "model.png", "model.txt", "umap.png")
+    new = sorted((file.name for file in files.iterdir()), key=FILE.__eq__)  # the numbers last
+    places = {name: check_output(output / name) for name in (*old, *new)}
+    for name in old:  # none beside new files, nor a picture that is not drawn any more
+        places[name][0].unlink(missing_ok=True)
+    for name in new:
+        put_in_place(files / name, *places[name])

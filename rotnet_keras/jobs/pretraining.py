@@ -20,7 +20,7 @@ from rotnet_keras._base.locks import only_run
 from rotnet_keras._base.model_files import save_model
 from rotnet_keras._base.values import Count, FilePath, Positive, Seed, Source, check_choice
 from rotnet_keras.data.decoding import Ground, White
-from rotnet_keras.data.load import load_splits, stream_images
+from rotnet_keras.data.load import Parts, Repeats, load_splits, stream_images
 from rotnet_keras.data.pictures import Broken, Fit
 from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import NETWORKS
@@ -51,6 +51,9 @@ def run_pretraining(
     ground: Ground = 255,
     white: White | None = None,
     broken: Broken = "raise",
+    repeats: Repeats = "raise",
+    parts: Parts = "any",
+    follow_links: bool = False,
     network: Network = "two_conv",
     epochs: Count = 10,
     batch_size: Count = 64,
@@ -75,6 +78,9 @@ def run_pretraining(
         ground: what shows through their transparent parts, as in `read_pictures`.
         white: of their files of 16 bits, as in `read_pictures`.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`.
+        repeats: about the same picture in several places, as in `load_splits`; for `dataset` alone.
+        parts: which folders are parts of the data, as in `load_splits`; for `dataset` alone.
+        follow_links: whether links to folders outside are followed.
         network: a name from `NETWORKS`.
         epochs: passes over the images.
         batch_size: different images in a batch, on all devices and hosts together.
@@ -127,11 +133,15 @@ def _pretrain_in(
     data_dir,
     tensorboard,
     verbose,
+    repeats,
+    parts,
     **reading,
 ):
     """The results of a run that has the folder for itself."""
     settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     settings |= {"all_rotations": all_rotations, "precision": precision}
+    if images is None:
+        reading |= {"repeats": repeats, "parts": parts}
     some, held_out = _images(images, dataset, seed=seed, data_dir=data_dir, **reading)
     clock = _Clock()
     curves = [] if board is None or host_share()[0] else [Curves(board / RUN)]

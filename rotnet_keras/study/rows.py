@@ -19,12 +19,13 @@ SAME = ["dataset", "num_validation", "precision"]  # in every row of one table
 SUMMARISED = [*KEY, "pretext", "validation_accuracy", "test_accuracy"]
 NEEDED = [*SUMMARISED, *SAME]  # whatever version wrote it
 DATA = "data"  # that a row is of, as `identity_of` knows them; earlier rows do not say it
+BALANCED = "balanced_accuracy"  # where classes of the test are uneven; else the column is not there
 CHECK = "check"  # of a row's other columns that all versions have; earlier rows have none
 FORMAT = 1  # of a row; earlier rows have no number, and are read like it
 
 TEXTS = {"arm", "network", "rotations", "dataset", "precision", "blocks", DATA, CHECK}
 WHOLE = {"num_labels", "seed", "pretrain_epochs", "num_validation", "num_unlabelled", "format"}
-SHARES = {"validation_accuracy", "test_accuracy", "rotation_accuracy"}
+SHARES = {"validation_accuracy", "test_accuracy", BALANCED, "rotation_accuracy"}
 SECONDS = {"seconds", "pretrain_seconds"}
 FLAGS = {"pretext": {"True": True, "False": False}}
 CHECKED = [*NEEDED, "rotation_accuracy", "num_unlabelled", *sorted(SECONDS), DATA]

@@ -34,7 +34,7 @@ from rotnet_keras._base.values import (
 from rotnet_keras.blocks import block_names
 from rotnet_keras.data.identity import identity_of
 from rotnet_keras.data.load import load_splits
-from rotnet_keras.evaluation import accuracy, rotation_accuracy
+from rotnet_keras.evaluation import accuracy, rotation_accuracy, test_figures
 from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import NETWORKS
 from rotnet_keras.rotation import ROTATIONS, Rotations
@@ -212,7 +212,7 @@ def _result(run, extractor, splits):
         "pretext": arm.pretext,
         "seconds": seconds,
         "validation_accuracy": round(accuracy(classifier, *splits.validation), 5),
-        "test_accuracy": round(accuracy(classifier, *splits.test), 5),
+        **{name: round(x, 5) for name, x in test_figures(classifier, splits.test).items()},
     }
 
 

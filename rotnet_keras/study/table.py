@@ -19,6 +19,7 @@ from rotnet_keras.data.identity import what_changed
 from rotnet_keras.evaluation import ci95
 from rotnet_keras.study.arms import ARMS
 from rotnet_keras.study.rows import (
+    BALANCED,
     CHECK,
     DATA,
     FORMAT,
@@ -88,7 +89,8 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
         `pandas.DataFrame`, one row for each `num_labels`, `network`, `pretrain_epochs`,
         `rotations` and `arm`: `pretext`, `mean`, `ci95` (half the width of Student's 95% interval;
         NaN for one run), `runs`, `baseline`, and, over the seeds that both ran, the paired
-        difference to the baseline, `gain` and `gain_ci95`; NaN where there is no baseline.
+        difference to the baseline, `gain` and `gain_ci95`; NaN where there is no baseline. Of a
+        table with `balanced_accuracy`, which it has where classes are uneven, its mean `balanced`.
 
     Raises:
         InputError: the table is empty, lacks a column that `run_study` fills, or has no such
@@ -115,6 +117,7 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
                 | {"pretext": some["pretext"].all()}
                 | {"mean": values.mean(), "ci95": ci95(values), "runs": len(values)}
                 | {"baseline": name, "gain": gains.mean(), "gain_ci95": ci95(gains)}
+                | ({"balanced": 100 * some[BALANCED].mean()} if BALANCED in some else {})
             )
     return pd.DataFrame(rows)
 
@@ -243,7 +246,8 @@ def append_row(path, row):
     if path.exists():
         columns, start = _with_columns(path, row), ""
     else:
-        columns, start = COLUMNS, line(COLUMNS)
+        columns = [*COLUMNS, *(name for name in row if name not in COLUMNS)]
+        start = line(columns)
     try:
         with open(path, "a", encoding="utf-8", newline="") as file:
             file.write(start + line([row.get(name, "") for name in columns]))
