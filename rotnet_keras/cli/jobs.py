@@ -8,13 +8,7 @@ import pathlib
 from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.names import printable
-from rotnet_keras.cli.options import DESCRIBED
-
-
-def typed(options, *but):
-    """What was typed for a job's arguments, which its options are called like, but for some."""
-    names = [name for name in DESCRIBED[options.job].options if name not in but]
-    return {name: getattr(options, name) for name in names}
+from rotnet_keras.cli.described import typed
 
 
 def experiment(options):
@@ -45,24 +39,6 @@ def _say_figures(runs, options):
         table = table.drop(columns="blog")  # which had other images
     print(f"\nAccuracy on test images in percent, {runs[0]['num_labels']} labels:\n")
     print(table.to_string(float_format="{:.1f}".format, na_rep="-"))
-
-
-def predict(options):
-    from rotnet_keras.running.runtime import prepare_runtime
-
-    prepare_runtime()
-    from rotnet_keras._base.files import check_output, make_folder, replace_with
-    from rotnet_keras.prediction import load_classifier, predict_pictures, write_predictions
-
-    make_folder(pathlib.Path(options.output).parent)  # said before the work, not after it
-    check_output(options.output)
-    model, facts = load_classifier(options.model)
-    said = {"ground": options.ground, "white": options.white}
-    facts |= {name: value for name, value in said.items() if value is not None}
-    table = predict_pictures(model, options.folder, broken=options.broken, **facts)
-    with replace_with(options.output) as beside:
-        write_predictions(table, beside)
-    print(f"{len(table):,} pictures, written to {printable(options.output)}")
 
 
 def pretrain(options):

@@ -6,8 +6,9 @@ import io
 import os
 import sys
 
-from rotnet_keras.cli.jobs import experiment, predict, pretrain, study
+from rotnet_keras.cli.jobs import experiment, pretrain, study
 from rotnet_keras.cli.options import read_options
+from rotnet_keras.cli.picture_jobs import predict
 from rotnet_keras.cli.processes import (
     ONE_HOST,
     WATCHED,
