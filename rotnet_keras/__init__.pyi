@@ -2,6 +2,7 @@
 
 # The wings, for what is used less often: `rk.viewing`, `rk.study` ...
 from . import data as data
+from . import deployment as deployment
 from . import few_labels as few_labels
 from . import jobs as jobs
 from . import running as running
@@ -60,6 +61,7 @@ from .fine_tuning import (
 # How good is it
 from .evaluation import (
     accuracy as accuracy,
+    calibrate as calibrate,
     ci95 as ci95,
     confusion as confusion,
     balanced_accuracy as balanced_accuracy,
@@ -76,9 +78,18 @@ from .symmetry import (
     rotation_errors as rotation_errors,
     rotation_report as rotation_report,
     rotation_mistakes as rotation_mistakes,
+    rotation_verdict as rotation_verdict,
 )
 
 # A classifier that travels
+from .deployment.embedding import (
+    embed_pictures as embed_pictures,
+    save_features as save_features,
+)
+from .deployment.familiar import (
+    Familiar as Familiar,
+    familiar_from as familiar_from,
+)
 from .prediction import (
     load_classifier as load_classifier,
     predict_pictures as predict_pictures,
@@ -145,9 +156,15 @@ from .few_labels.probes import (
 from .few_labels.recipe import (
     fit_few_labels as fit_few_labels,
 )
+from .few_labels.selection import (
+    select_to_label as select_to_label,
+)
 from .few_labels.semi_supervised import (
     self_train as self_train,
     train_jointly as train_jointly,
+)
+from .few_labels.verdict import (
+    measure_gain as measure_gain,
 )
 
 # Wing viewing: pictures, maps, pages
@@ -174,6 +191,9 @@ from .viewing.inside import (
     attention_maps as attention_maps,
     first_filters as first_filters,
     similar_images as similar_images,
+)
+from .viewing.label_curve import (
+    plot_label_curve as plot_label_curve,
 )
 from .viewing.maps import (
     align_maps as align_maps,

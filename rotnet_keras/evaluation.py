@@ -7,7 +7,7 @@ from typing import Annotated
 
 import keras
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 from sklearn import metrics
 
 from rotnet_keras._base.arrays import (
@@ -39,6 +39,7 @@ def _numbers(name, value):
 
 
 Numbers = Annotated[Sequence[float], _numbers]
+LARGEST = np.log(10)  # logarithm of a temperature
 
 
 def has_one_output(extractor):
@@ -214,6 +215,43 @@ def balanced_accuracy(model: Classifier, images: Images, labels: Labels) -> floa
     there = np.unique(labels)
     predicted = predict_classes(model, images)
     return float(metrics.recall_score(labels, predicted, labels=there, average="macro"))
+
+
+@public(one_label_an_image, model_takes_images, model_has_labels)
+def calibrate(model: Classifier, images: Images, labels: Labels) -> float:
+    """Find the temperature that makes a classifier's probabilities mean what they say.
+
+    Networks are surer than they should be. Divided by the temperature, their logits give the
+    probabilities under which held-out labels are likeliest; which class is likeliest stays.
+
+    Args:
+        model: `keras.Model` from images to logits `(B, num_classes)`.
+        images: `(N, H, W, C)` array of pixels 0..255, that it was not trained on.
+        labels: `(N,)` whole numbers below `num_classes`.
+
+    Returns:
+        float, 0.1 to 10; of few images, one nearer to 1 than they alone would have it.
+
+    Raises:
+        InputError: images, labels and model do not fit together.
+
+    Example:
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 1)
+        >>> calibrate(model, np.zeros((5, 28, 28, 1), "uint8"), np.zeros(5, int))
+        1.0
+
+    Reference: Guo et al., 2017, https://arxiv.org/abs/1706.04599
+    """
+    logits = extract_features(model, images)
+    most_likely(logits)  # raises where they are not finite
+    right = np.arange(len(labels)), labels
+
+    def loss(log_temperature):
+        chances = special.log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -chances[right].sum() + log_temperature**2  # a prior worth about a few images
+
+    found = optimize.minimize_scalar(loss, bounds=(-LARGEST, LARGEST), method="bounded")
+    return float(np.round(np.exp(found.x), 4))
 
 
 def are_uneven(labels):

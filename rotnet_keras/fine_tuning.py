@@ -132,7 +132,7 @@ def train_head(
             computes in float32.
         seed: of the head's first weights and the order of the images.
         callbacks: Keras callbacks.
-        verbose: Keras's progress bar.
+        verbose: as in `pretrain`.
 
     Returns:
         `(classifier, history)`: from images to logits `(B, num_classes)`, and Keras's `History`.
@@ -285,7 +285,7 @@ def fit_classifier(
         class_weight: "balanced" gives each class the same share in the loss, rare or not.
         seed: of the order of the images.
         callbacks: Keras callbacks for `fit`.
-        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
+        verbose: as in `pretrain`.
 
     Returns:
         `(model, history)`: the same model, and Keras's `History`.
@@ -321,9 +321,10 @@ def fit_classifier(
         saved = Checkpoint(checkpoint, settings, callbacks)
     batches = partial(_batches, (images, labels), batch_size, augment, seed)
     plan: dict[str, Any] = {"steps": -(-len(images) // batch_size), "epochs": epochs}
+    plan |= {"name": "training", "verbose": verbose}
     plan["class_weight"] = balanced_weights(labels) if class_weight else None
     with whole_batches():  # the last batch of a pass may be smaller
-        history = fit(model, batches, held_out, saved, callbacks, **plan, verbose=verbose)
+        history = fit(model, batches, held_out, saved, callbacks, **plan)
     return model, history
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import pathlib
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
+from scipy import special
 
 from rotnet_keras._base.digests import digest_of_file
 from rotnet_keras._base.door import public
@@ -23,15 +24,31 @@ from rotnet_keras._base.values import (
     FilePath,
     KerasPath,
     Names,
+    Positive,
     check_choice,
+    check_number,
     got,
+    warn_caller,
 )
 from rotnet_keras.data.decoding import Ground, White, check_ground, check_white
 from rotnet_keras.data.folders import list_pictures
-from rotnet_keras.data.pictures import FITS, Broken, Fit, check_pictures, stream_pictures
+from rotnet_keras.data.pictures import FITS, Broken, Fit
+from rotnet_keras.deployment.familiar import (
+    Familiar,
+    look_of,
+    read_familiar,
+    write_familiar,
+)
+from rotnet_keras.deployment.reading import batches_for
 from rotnet_keras.evaluation import extract_features
 
-USUAL = {"ground": 255, "white": None}  # how pictures look, unless a classifier says otherwise
+# How pictures look and what answers mean, unless a classifier says otherwise.
+USUAL = {"ground": 255, "white": None, "temperature": 1.0, "familiar": None}
+
+
+_above_0 = partial(check_number, lies="above 0", inside=lambda x: x > 0)
+CHECKS = {"ground": check_ground, "white": check_white, "temperature": _above_0}
+TEXTS = ("file", "class", "runner_up")
 
 
 def _a_name_an_output(class_names, model):
@@ -51,7 +68,24 @@ def _distinct(name, class_names):
         raise InputError(f"{name} must be different names, none empty, got {texts}")
 
 
-@public(_a_name_an_output)
+def _familiar(name, value):
+    if not isinstance(value, Familiar):
+        raise InputError(f"{name} must be a Familiar, of familiar_from, got {got(value)}")
+    return value
+
+
+def _of_these_features(model, familiar):
+    """A relation: what is familiar is so to this model."""
+    if familiar is not None and look_of(model).output_shape[1:] != familiar.mean.shape:
+        raise InputError(
+            f"familiar must be of this model, {model.name}, got that of one with other features"
+        )
+
+
+Known = Annotated[Familiar, _familiar]
+
+
+@public(_a_name_an_output, _of_these_features)
 def save_classifier(
     model: FunctionalClassifier,
     path: KerasPath,
@@ -60,8 +94,21 @@ def save_classifier(
     fit: Fit = "crop",
     ground: Ground = 255,
     white: White | None = None,
+    temperature: Positive = 1.0,
+    familiar: Known | None = None,
 ) -> None:
     """Write a classifier and, beside it, what its outputs mean: `classifier.json` for `.keras`.
+
+    For other programs, Keras exports the model, here `model = keras.models.load_model(path)`:
+
+    - ONNX: `model.export("classifier.onnx", format="onnx")`, after `pip install tf2onnx`;
+    - LiteRT, once TensorFlow Lite: `model.export("classifier.tflite", format="litert")`, from Keras
+      3.13 on, with TensorFlow as its backend;
+    - TensorFlow Serving: `model.export("classifier", format="tf_saved_model")`.
+
+    What is exported takes float32 pixels 0..255, `(1, S, S, C)` or a batch of them, and gives
+    logits: softmax of these, divided by the `temperature` in the `.json` if there is one, are the
+    probabilities that `predict_pictures` tells.
 
     Args:
         model: `keras.Model` from images to logits `(B, num_classes)`.
@@ -70,6 +117,9 @@ def save_classifier(
         fit: how oblong pictures became squares in training, as in `read_pictures`.
         ground: what showed through transparency in training.
         white: levels of 16 bits in training, as `Splits.white` says them; None for none.
+        temperature: that logits are divided by, as `calibrate` finds it.
+        familiar: what pictures in training look like, as `familiar_from` finds it; it is written
+            to `classifier.npz`.
 
     Raises:
         InputError: a `path` that does not end in `.keras`, a model that is not functional or does
@@ -87,8 +137,11 @@ def save_classifier(
     """
     path = pathlib.Path(path)
     facts: dict[str, Any] = {"class_names": [str(name) for name in class_names], "fit": fit}
-    look = {"ground": ground, "white": white}
+    look = {"ground": ground, "white": white, "temperature": temperature}
     facts |= {name: value for name, value in look.items() if value != USUAL[name]}
+    if familiar is not None:
+        write_familiar(familiar, path.with_suffix(".npz"))
+        facts["familiar"] = digest_of_file(path.with_suffix(".npz"))
     with replace_with(path) as beside:
         needed = write_model(model, beside)
         # A kill between the two new names leaves a model and facts that say that they are not one.
@@ -105,8 +158,9 @@ def load_classifier(path: FilePath) -> tuple[keras.Model, dict[str, Any]]:
         path: of the `.keras` file; its `.json` must lie beside it.
 
     Returns:
-        `(model, facts)`, the facts a dictionary of `class_names` and `fit`, and of `ground` and
-        `white` where they are not as usual: what `predict_pictures` takes.
+        `(model, facts)`, the facts a dictionary of `class_names` and `fit`, and of `ground`,
+        `white`, `temperature` and `familiar` where they are not as usual: what `predict_pictures`
+        takes.
 
     Raises:
         InputError: files that are missing or damaged, do not belong together, or hold a model that
@@ -144,7 +198,7 @@ def _read_facts(path, beside, num_classes):
         )
     _distinct(f"class_names in {beside}", names)
     check_choice("fit", facts["fit"], FITS)
-    for name, check in (("ground", check_ground), ("white", check_white)):
+    for name, check in CHECKS.items():
         if name in facts:
             facts[name] = check(f"{name} in {beside}", facts[name])
     if facts.get("model", found := digest_of_file(path)) != found:
@@ -152,10 +206,23 @@ def _read_facts(path, beside, num_classes):
             f"{beside} is of another model than {path}, as where saving was broken off: save both "
             "again"
         )
+    if "familiar" in facts:
+        facts["familiar"] = _familiar_beside(path.with_suffix(".npz"), facts["familiar"])
     return facts
 
 
-@public(_a_name_an_output)
+def _familiar_beside(path, digest):
+    """What lies beside a classifier's file, or None and a word of it where it is of another."""
+    if path.is_file() and digest_of_file(path) == digest:
+        return read_familiar(path)
+    warn_caller(
+        f"{path} is missing, or of another classifier: pictures unlike those in training are not "
+        "marked"
+    )
+    return None
+
+
+@public(_a_name_an_output, _of_these_features)
 def predict_pictures(
     model: Classifier,
     folder: FilePath,
@@ -164,6 +231,8 @@ def predict_pictures(
     fit: Fit = "crop",
     ground: Ground = 255,
     white: White | None = None,
+    temperature: Positive = 1.0,
+    familiar: Known | None = None,
     broken: Broken = "raise",
     batch_size: Count = 256,
 ) -> pd.DataFrame:
@@ -176,13 +245,17 @@ def predict_pictures(
         fit: as in `read_pictures`, and in training, as are the next two.
         ground: what shows through transparency.
         white: the level of white in pictures of 16 bits; None finds it in this folder.
+        temperature: that logits are divided by, as `calibrate` finds it.
+        familiar: what pictures in training look like, as `familiar_from` finds it.
         broken: as in `read_pictures`.
         batch_size: pictures in memory at a time.
 
     Returns:
         `pandas.DataFrame`, one row for each picture in the order of the files: `file` within the
-        folder, the most likely `class`, and its `probability`, 0 to 1. Control characters, and
-        bytes that are not UTF-8, are escaped in both names.
+        folder; the most likely `class` and its `probability`, 0 to 1; where there is another class,
+        `runner_up` and `runner_up_probability`; and with `familiar` the column `unlike`, True for a
+        picture that looks like none of those in training, whose class means little. Control
+        characters, and bytes that are not UTF-8, are escaped in all names.
 
     Raises:
         DatasetError: no pictures, or some that cannot be read.
@@ -197,50 +270,29 @@ def predict_pictures(
         >>> predict_pictures(model, folder, ["cat", "dog"])["file"].tolist()
         ['one.png']
     """
-    size, channels = _square_input(model)
-    form = {"image_size": size, "fit": fit, "channels": channels, "ground": ground, "white": white}
-    files, logits = [], []
-    for some, images in _batches(list_pictures(folder), broken, batch_size, form):
+    look = {"fit": fit, "ground": ground, "white": white}
+    files, logits, unlike = [], [], []
+    pictures, eyes = list_pictures(folder), None if familiar is None else look_of(model)
+    for some, images in batches_for(model, pictures, broken=broken, batch_size=batch_size, **look):
         files += some
         logits.append(extract_features(model, images))
-    chances = keras.ops.convert_to_numpy(keras.ops.softmax(np.concatenate(logits)))
-    return pd.DataFrame(
-        {
-            "file": [printable(file.relative_to(folder)) for file in files],
-            "class": [printable(class_names[place]) for place in chances.argmax(axis=1)],
-            "probability": chances.max(axis=1),
-        }
-    )
+        if familiar is not None:
+            unlike.append(familiar.unlike(extract_features(eyes, images)))
+    table = pd.DataFrame({"file": [printable(file.relative_to(folder)) for file in files]})
+    table = table.assign(**_said(np.concatenate(logits) / temperature, class_names))
+    return table if familiar is None else table.assign(unlike=np.concatenate(unlike))
 
 
-def _batches(files, broken, batch_size, form):
-    """Batches `(files, images)` of pictures, each decoded once unless one of them is broken."""
-    read = []
-    try:
-        for some, images in _read(files, batch_size, form):
-            read += some
-            yield some, images
-    except tf.errors.InvalidArgumentError:  # which ones, and why, is told of all at once
-        done, size, white = set(read), form["image_size"], form["white"]
-        sound, form["white"] = check_pictures(files, size, broken=broken, white=white)
-        yield from _read([file for file in sound if file not in done], batch_size, form)
-
-
-def _read(files, batch_size, form):
-    images = stream_pictures(files, **form).batch(batch_size).prefetch(1)
-    for number, batch in enumerate(images.as_numpy_iterator()):
-        yield files[number * batch_size : (number + 1) * batch_size], batch
-
-
-def _square_input(model):
-    """Size and channels of the pictures that a model takes."""
-    shape = getattr(model, "input_shape", None)
-    square = isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2]
-    if not square or shape[1] is None or shape[3] not in (1, 3):
-        raise InputError(
-            f"model must take square images of a fixed size, grey or colour, got input {shape}"
-        )
-    return shape[1], shape[3]
+def _said(logits, class_names):
+    """The columns that tell the most likely classes."""
+    chances, names = special.softmax(logits, axis=1), np.array([*map(printable, class_names)])
+    order = np.argsort(-chances, axis=1, kind="stable")[:, :2]
+    columns = {}
+    for place, prefix in zip(order.T, ("", "runner_up_"), strict=False):
+        kind = "class" if not prefix else "runner_up"
+        columns[kind] = names[place]
+        columns[f"{prefix}probability"] = chances[np.arange(len(chances)), place]
+    return columns
 
 
 def write_predictions(table, path):
@@ -249,8 +301,13 @@ def write_predictions(table, path):
     Texts are in quotes, since a spreadsheet may take a semicolon in them for the next cell.
     """
     with open(path, "w", encoding="utf-8", newline="") as file:
-        file.write("file,class,probability\n")
-        for name, kind, chance in table.itertuples(index=False):
-            texts = (cell(name, "./"), cell(kind))
-            quoted = ",".join('"' + text.replace('"', '""') + '"' for text in texts)
-            file.write(f"{quoted},{chance:.6f}\n")
+        file.write(",".join(table.columns) + "\n")
+        for row in table.to_dict("records"):
+            file.write(",".join(_in_csv(name, value) for name, value in row.items()) + "\n")
+
+
+def _in_csv(name, value):
+    if name in TEXTS:
+        text = cell(value, "./" if name == "file" else "'")
+        return '"' + text.replace('"', '""') + '"'
+    return str(value) if isinstance(value, bool) else f"{value:.6f}"

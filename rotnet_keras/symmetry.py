@@ -7,6 +7,8 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 from scipy import special
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.arrays import (
@@ -79,6 +81,11 @@ def _labels_below(labels, num_classes):
             f"labels must lie in 0..{num_classes - 1} for num_classes={num_classes}, "
             f"got {labels.min()}..{labels.max()}"
         )
+
+
+def _border_can_be_turned(images):
+    if images is not None:
+        images_are_square(images)
 
 
 Probabilities = Annotated[np.ndarray, _probabilities]  # (N, R, R), 0..1
@@ -263,6 +270,72 @@ def rotation_report(
 
 
 rotation_errors = rotation_report  # its name in version 0.1
+
+
+@public(counts_fit, _border_can_be_turned)
+def rotation_verdict(
+    counts: RotationCounts,
+    class_names: Names,
+    images: Images | None = None,
+    *,
+    rotations: Rotations = ROTATIONS,
+) -> str:
+    """Say in one sentence where rotation is a poor pretext for these pictures, or nothing.
+
+    It is where a third or more of a class's half turns are mistaken (guessing gets half), where
+    hardly any turn of a class is told, and where a logistic regression on the outermost two pixels
+    alone tells 95% of the turns: then a frame, or what is in a corner, gives the turn away.
+
+    Args:
+        counts: as `rotation_confusion` returns them, of images that were not learnt from.
+        class_names: one a class; classes of fewer than 5 images are passed over.
+        images: `(N, S, S, C)` upright ones whose border is looked at, the first 600; None, or
+            fewer than 20, tells nothing of it.
+        rotations: the R quarter turns that were told apart.
+
+    Returns:
+        The sentence, with the classes, or "" where nothing speaks against rotation.
+
+    Raises:
+        InputError: as `rotation_report`, or images that are not square.
+
+    Example:
+        >>> zero = [[5, 0, 5, 0], [0, 5, 0, 5], [5, 0, 5, 0], [0, 5, 0, 5]]
+        >>> rotation_verdict(np.array([zero, 10 * np.eye(4, dtype=int)]), ["zero", "seven"])
+        'rotation is a poor pretext here: half turns are mistaken for 1 of 2 classes, zero (50%)'
+    """
+    table = rotation_report(counts, class_names, rotations=rotations).query("images >= 5")
+    hardly = table["accuracy"] < 1 / len(rotations) + (1 - 1 / len(rotations)) / 4
+    halves = table[["half_turn_error", "quarter_turn_error"]].max(axis=1)
+    reasons = [
+        f"{what} {sum(which)} of {len(counts)} classes, "
+        + ", ".join(f"{name} ({share:.0%})" for name, share in shares[which].items())
+        for what, which, shares in (
+            ("half turns are mistaken for", ~hardly & (halves >= 1 / 3), halves),
+            ("hardly any turn is told of", hardly, table["accuracy"]),
+        )
+        if any(which)
+    ]
+    border = 0.0 if images is None else _told_by_border(images[:600], rotations)
+    if border >= 0.95:
+        reasons.append(f"the outermost two pixels alone give {border:.0%} of the turns away")
+    return f"rotation is a poor pretext here: {'; '.join(reasons)}" if reasons else ""
+
+
+def _told_by_border(images, rotations):
+    """The share of turns that the outermost pixels tell, of the half that was not learnt from."""
+    if len(images) < 20:
+        return 0.0
+    ring = np.ones(images.shape[1:3], bool)
+    ring[2:-2, 2:-2] = False
+    borders = np.stack([turned(images, r)[:, ring] for r in rotations], 1) / 255
+    learnt, asked = borders[::2], borders[1::2]  # (N / 2, R, pixels, C)
+    (x, y), (x_asked, y_asked) = (
+        (part.reshape(len(part) * len(rotations), -1), np.tile(rotations, len(part)))
+        for part in (learnt, asked)
+    )
+    with threadpool_limits(1):  # so small that threads would wait for each other
+        return LogisticRegression(C=0.1, max_iter=1_000).fit(x, y).score(x_asked, y_asked)
 
 
 def _logits_turned(model, images, rotations, batch_size):

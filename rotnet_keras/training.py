@@ -105,7 +105,8 @@ def pretrain(
             draws after the break differs.)
         seed: of the rotation head, the order of the images and the random rotations.
         callbacks: Keras callbacks for `fit`.
-        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
+        verbose: progress: 1 Keras's bar, 2 a line an epoch, 0 nothing; "auto" a bar in a terminal
+            or a notebook, and a line a minute elsewhere.
 
     Returns:
         `(model, history)`: the rotation model, from images to a logit for each rotation, and
@@ -142,7 +143,8 @@ def pretrain(
     if validation_images is not None:
         held_out = _held_out(validation_images, batch_size, rotations)
     batches = partial(_batches, images, batch_size, augment, task, epochs * steps)
-    plan = {"steps": steps, "epochs": epochs, "verbose": verbose if host_share()[0] == 0 else 0}
+    plan = {"steps": steps, "epochs": epochs, "name": "pretraining"}
+    plan["verbose"] = verbose if host_share()[0] == 0 else 0
     history = fit(model, batches, held_out, saved, callbacks, **plan)
     return (model if precision == "float32" else cast_model(model, "float32")), history
 

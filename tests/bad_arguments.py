@@ -38,6 +38,10 @@ beyond = st.lists(st.integers(-5, 5), min_size=6, max_size=6).filter(lambda x: {
 ONE_EACH = Kind({"wrong size": [LABELS[:-1], np.append(LABELS, 0)]}, other_counts)
 BELOW = Kind({"out of range": [LABELS - 1, LABELS - 10**12]})
 WITHIN = BELOW | Kind({"out of range": [LABELS + 1, LABELS + 10**12]}, beyond)
+WITHIN_OR_NONE = Kind(
+    {"out of range": [LABELS - 2, LABELS - 10**12, LABELS + 1, LABELS + 10**12]},
+    beyond.filter(lambda labels: {*labels} - {-1, 0, 1}),
+)
 EVERY_CLASS = BELOW | {
     "classes": [LABELS * 0, LABELS * 0 + 1, LABELS * 2],
     "out of range": [LABELS * 10**12],
@@ -77,6 +81,7 @@ GUESSES = WHOLE.optional() | {
     "wrong size": [np.zeros(7, int)],
     "out of range": [LABELS * 0 - 1, LABELS + 1, LABELS - 2],
 }
+OF_OTHERS = rotnet_keras.Familiar(*(np.ones(sides) for sides in (3, (2, 3), (6, 2), (), ())))
 # By the relation's name; to those with nothing here, two arguments are good, only not together.
 RELATIONS = {
     "one_label_an_image": {"labels": ONE_EACH},
@@ -90,7 +95,7 @@ RELATIONS = {
     "classes_for_labels": {"labels": BELOW},
     "labels_below": {"labels": WITHIN, "num_classes": Kind({"classes": [1]})},
     "model_has_labels": {"labels": WITHIN},
-    "check_have_names": {"labels": WITHIN} | BAG,
+    "named_or_without": {"labels": WITHIN_OR_NONE} | BAG,
     "classes_have_names": {"labels": WITHIN, "predictions": WITHIN | ONE_EACH} | BAG,
     "names_are_of_labels": {"labels": WITHIN | ONE_EACH | GIVEN_TOO} | BAG,
     "one_name_a_row": {"class_names": size(["Bag"], ["a", "b", "c"])},
@@ -113,6 +118,8 @@ RELATIONS = {
         "logits": size(FEATURES, FEATURES[:3, :2]),
         "rotation_accuracies": size(np.zeros(5), []),
     },
+    "named_each_image": {"names": size(["a.png"]), "parts": size(["test"] * 7)},
+    "opens_on_a_network": {"opens_on": Kind({"unknown name": ["", "another"]})},
     "a_row_an_image": {
         "features": size(FEATURES[:5]),
         "features_by_name": size({"a": FEATURES[:5]}),
@@ -138,6 +145,19 @@ RELATIONS = {
     "arm_or_best_without": {
         "baseline": Kind({"unknown name": NAME.rows["unknown name"]}, NAME.drawn)
     },
+    "one_label_or_none_an_image": {"labels": ONE_EACH},
+    "so_many_without_labels": {"number": Kind({"out of range": [5, 10**12]})},
+    "classifier_tells_classes": {"classifier": Kind({"classes": [ONE_CLASS]})},
+    "unsure_of_something": {},
+    "classes_can_be_split": {
+        "labels": Kind({"classes": [LABELS * 0, np.arange(6), [0, 0, 1, 1, 1, 2]]})
+    },
+    "given_takes_images": {
+        "given": Kind({"wrong size": [rotnet_keras.conv_blocks_extractor((8, 8, 1), (2,))]})
+    },
+    "border_can_be_turned": {"images": OBLONG},
+    "model_takes_held_out": {"held_out": OTHER_SIZES},
+    "of_these_features": {"familiar": Kind({"wrong size": [OF_OTHERS]})},
     "all_classes_met": {},
     "has_one_output": {},
     "network_can_be_had": {},

@@ -1,5 +1,7 @@
 """What each check beside an argument must refuse."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pandas as pd
@@ -241,6 +243,8 @@ CHECKS = {
     "functional_classifier": FUNCTIONAL | WITH_MAPS,
     "callbacks": CALLBACKS,
     # of a wing
+    "familiar": Kind({"wrong kind": ["a.npz", 3, {}, [], FEATURES, object()]}),
+    "features_table": FRAME | {"wrong size": [pd.DataFrame({"f0": [0.5]})]},
     "check_blocks": BLOCKS,
     "output_or_blocks": BLOCKS,
     "check_extractor": VECTORS,
@@ -273,6 +277,7 @@ CHECKS = {
     "check_files": FILES,
     "share": SHARE,
     "known_labels": KNOWN,
+    "labels_of_some": WHOLE | {"out of range": [LABELS - 2]},
     "points": POINTS | {"wrong size": [FEATURES[:1], FEATURES[:, :0]]},
     "fitted": ESTIMATOR,
     "check_many_images": Kind({**SQUARE.rows, "wrong kind": [3, object()]}, SQUARE.drawn),
@@ -287,6 +292,15 @@ CHECKS = {
     "check_file": PATH,
     "check_axes": AXES,
     "check_axes_array": AXES,
+    "check_gain": Kind(
+        {
+            "wrong kind": [None, 3, "gain", object(), {"arms": 1, "twice": 2}, SimpleNamespace()],
+            "wrong size": [
+                SimpleNamespace(arms=pd.DataFrame({"arm": ["a"]}), twice=None),
+                SimpleNamespace(arms=pd.DataFrame(), twice=None),
+            ],
+        }
+    ),
     "check_accuracies": ACCURACIES,
     "check_histories": HISTORIES,
     "check_matrix": whole_counts(

@@ -60,9 +60,16 @@ def results():
     settings = {"dataset": "fashion_mnist", "image_size": None, "fit": "crop", "channels": None}
     settings |= {"ground": 255, "white": None, "broken": "raise"}
     settings |= {"repeats": "raise", "parts": "any", "follow_links": False}
-    settings |= {"backbone": "two_conv", "weights": None, "layer": None}
+    settings |= {"backbone": None, "weights": None, "layer": None}
     settings |= {"num_labels": 1000, "num_validation": None, "seed": 7, "quick": False}
-    results = settings | {"format": 1, "asked": settings, "skipped": [], "in_memory": []}
+    settings["minutes"] = None
+    results = settings | {
+        "format": 1,
+        "backbone": "two_conv",
+        "asked": settings,
+        "skipped": [],
+        "in_memory": [],
+    }
     results |= {"num_unlabelled": 49_000, "num_validation": 10_000, "num_test": 10_000}
     results |= {"image_shape": [28, 28, 1], "feature_dim": 16, "parameters": 17_616}
     results |= {"stand_in": False, "rotation_accuracy": 0.9804, "balanced": {}}
@@ -72,9 +79,16 @@ def results():
         "scratch": {"short": 0.621, "long": 0.828},
         "fine_tuned": {"short": 0.7214, "long": 0.832},
     }
+    results["recipe"] = {"validation_accuracy": 0.861, "test_accuracy": 0.8574}
+    results["chosen"] = {"arm": "recipe", "budget": "", "row": "self-trained (fit_few_labels)"}
+    results["chosen"] |= {"validation_accuracy": 0.861, "test_accuracy": 0.8574}
+    results["chosen"] |= {"num_labels": 1000, "again": False}
+    results |= {"verdict": {}, "recipe_verdict": {}, "pretext": ""}
+    results["plan"] = {"pretrain_epochs": 10, "long_epochs": 300, "updates": 1500, "pairs": 0}
     long = {"frozen, long": 93, "scratch, long": 205, "fine_tuned, long": 121}
     results["epochs"] = {f"{arm}, short": 3 for arm in results["arms"]} | long | {"pretraining": 10}
-    seconds = {"data": 1.5, "pretraining": 1200.0, "map": 30.0, "classifiers": 90.1, "files": 4.0}
+    seconds = {"data": 1.5, "pretraining": 1200.0, "map": 30.0, "classifiers": 90.1}
+    seconds |= {"recipe": 80.5, "files": 4.0}
     return results | {"seconds": seconds, "versions": {"python": "3.11.9", "keras": "3.15.0"}}
 
 

@@ -13,7 +13,7 @@ RESULTS = {
     "num_labels": 1000,
     "arms": {arm: {"short": 0.6, "long": 0.8} for arm in ("scratch", "frozen", "fine_tuned")},
 }
-OTHER_JOBS = ["pretrain", "study", "predict"]
+OTHER_JOBS = ["pretrain", "study", "predict", "embed", "select"]
 
 
 def calls(monkeypatch, results, tmp_path):
@@ -28,7 +28,7 @@ def calls(monkeypatch, results, tmp_path):
         written = results | RESULTS | seed | {"asked": results["asked"] | seed}
         options["output"].mkdir(parents=True, exist_ok=True)
         (options["output"] / "results.json").write_text(json.dumps(written))
-        return RESULTS
+        return written
 
     monkeypatch.setattr(experiment, "run_experiment", record)
     return seen
@@ -48,7 +48,7 @@ def failing(monkeypatch):
 
 def with_folder(job):
     """What to type for a job that needs a folder, or for one that does not."""
-    return [job, *(["folder"] if job == "predict" else [])]
+    return [job, *(["folder"] if job in ("predict", "embed", "select") else [])]
 
 
 def shown(*arguments):

@@ -24,7 +24,7 @@ from rotnet_keras import make_splits
 from rotnet_keras._base.files import replace_text
 from rotnet_keras.cli import jobs as cli_jobs
 from rotnet_keras.cli.main import main
-from rotnet_keras.jobs import experiment, pretraining, report, results
+from rotnet_keras.jobs import pretraining, report, results, stages
 from rotnet_keras.running import runtime
 from rotnet_keras.study import run as study_run
 
@@ -55,8 +55,8 @@ def tiny_splits(name="garments", *, num_labels=None, seed=0, **_):
 def trains(trained, stage, result):
     """A stage that notes that it trains, unless its checkpoint is there, which it leaves."""
 
-    def train(*_, checkpoint=None, checkpoints=None, **__):
-        path = pathlib.Path(checkpoint or checkpoints / "arms.weights.h5")
+    def train(*_, checkpoint=None, checkpoints=None, kept=None, **__):
+        path = pathlib.Path(checkpoint or kept or checkpoints / "arms.weights.h5")
         if not path.exists():
             trained.append(stage)
             replace_text(path, "weights")
@@ -82,9 +82,15 @@ def stub_experiment(patch, splits=tiny_splits):
     stubs |= {"remove_head": lambda model: model, "_extractors": lambda *_, **__: [None, None]}
     stubs["extract_features"] = lambda _, images: np.zeros((len(images), 2))
     stubs["umap_points"] = lambda points, **_: points
+    recipe = one | {"test_accuracy": 0.5}
+    stubs["fit_recipe"] = trains(
+        trained, "recipe", {k: v for k, v in recipe.items() if k != "history"}
+    )
+    stubs["seconds_of"] = lambda *_, **__: dict.fromkeys(("pretraining", "classifiers"), 1.0)
+    stubs |= {"calibrate": lambda *_: 1.0, "familiar_from": lambda *_: None}
     stubs["draw_pictures"] = lambda folder, _: replace_text(folder / "model.txt", "drawn")
     for name, stub in stubs.items():
-        patch.setattr(experiment, name, stub)
+        patch.setattr(stages, name, stub)
     patch.setattr(results, "rotation_accuracy", lambda *_: 0.5)
     return trained
 

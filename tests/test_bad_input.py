@@ -45,6 +45,7 @@ from valid_calls import (
 
 import rotnet_keras
 from rotnet_keras._base.door import constraints
+from rotnet_keras.few_labels.verdict import Gain
 
 NIGHTLY = os.environ.get("ROTNET_KERAS_NIGHTLY") == "1"
 CASES = 50 if NIGHTLY else 5  # of each function
@@ -112,6 +113,10 @@ def as_numbers(result):
         result = (result.unlabelled, *result.labelled, *result.validation, *result.test)
     if isinstance(result, dict):  # maps by block, or features by depth by network
         result = tuple(keras.tree.flatten(result))
+    if isinstance(result, Gain):
+        result = (result.gain, result.ci95, result.arms["mean"])
+    if isinstance(result, rotnet_keras.Familiar):
+        result = (result.mean, result.rest, result.threshold)
     parts = result if isinstance(result, tuple) else (result,)
     told = [
         rotnet_keras.extract_features(part, IMAGES) if hasattr(part, "output_shape") else part
@@ -135,6 +140,7 @@ TRAIN = {"fine_tune", "train_head", "train_from_scratch", "fit_classifier", "pre
 TRAIN |= {"self_train", "train_jointly", "fit_few_labels", "run_pretraining"}
 WITHOUT_NUMBERS = {"plot_rotations", "rotation_dataset", "save_explorer", "save_projector"}
 WITHOUT_NUMBERS |= {"plot_attention_maps", "plot_neighbours", "plot_rotation_mistakes"}
+WITHOUT_NUMBERS |= {"rotation_verdict"}
 COMPUTE = sorted({*TAKE_IMAGES} - TRAIN - WITHOUT_NUMBERS)
 
 
@@ -195,6 +201,7 @@ ONE_LABELLED = ONE_IMAGE | {"labels": [0]}
         ("self_train", {"unlabelled": IMAGES[:1]}),
         ("train_jointly", {"unlabelled": IMAGES[:1]}),
         ("linear_probe", {"unlabelled": IMAGES[:1]}),
+        ("select_to_label", ONE_IMAGE | {"labels": None, "number": 1}),
         ("draw_garments", {"num_images": 1}),
     ],
 )

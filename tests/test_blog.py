@@ -12,7 +12,7 @@ from rotnet_keras.jobs import blog as jobs_blog
 def test_given_arms_start_from_the_given_weights(images):
     splits = make_splits(np.tile(images, (6, 1, 1, 1)), np.arange(48) % 2, num_labels=8)
     given, pretrained = (two_conv_extractor((12, 12, 1), 5, seed=seed) for seed in (1, 2))
-    runs = jobs_blog.run_arms(pretrained, splits, given=given, quick=True, verbose=0)
+    runs = jobs_blog.run_arms(pretrained, splits, given=given, most=10)
     for arm, start in {"given_frozen": given, "frozen": pretrained}.items():
         model = runs[arm, "short"]["model"]
         np.testing.assert_array_equal(
@@ -22,7 +22,7 @@ def test_given_arms_start_from_the_given_weights(images):
 
 def test_uneven_classes_count_alike_in_training_and_in_the_test(monkeypatch):
     images = np.zeros((48, 12, 12, 1), "uint8")
-    given = []
+    given, told = [], []
 
     def fit(extractor, *labelled, num_classes, **settings):
         given.append(settings.get("class_weight"))
@@ -36,7 +36,10 @@ def test_uneven_classes_count_alike_in_training_and_in_the_test(monkeypatch):
     extractor = two_conv_extractor((12, 12, 1))
     for labels in (np.arange(48) % 2, np.arange(48) % 6 // 5):
         splits = make_splits(images, labels, num_labels=12, num_validation=6)
-        run = jobs_blog.run_arms(extractor, splits, verbose=0)["scratch", "short"]
+        told.clear()
+        runs = jobs_blog.run_arms(extractor, splits, reached=lambda *now: told.append(now))
+        assert told == [(0, "from scratch, short training"), (0.5, "from scratch, long training")]
+        run = runs["scratch", "short"]
         accuracies = run["test_accuracy"], run.get("balanced_accuracy")
         share = (splits.test.labels == 0).mean()
         assert accuracies == (share, None if share == 0.5 else 0.5)

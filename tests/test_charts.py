@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 
 from rotnet_keras import plot_accuracies, plot_budgets, plot_confusion, plot_history, plot_map
 
@@ -21,16 +22,71 @@ def test_history_draws_validation_dashed_in_the_same_colour():
     ]
 
 
+def drawn_points(drawn):
+    """What a scatter holds, as rows of places and colours, in the order of the places."""
+    rows = np.column_stack([drawn.get_offsets(), drawn.get_facecolor()])
+    return rows[np.lexsort(rows.T[:2])]
+
+
 @pytest.mark.parametrize("num_classes", [3, 12])
 def test_map_has_a_colour_and_a_name_for_each_class(num_classes):
     names = [f"class {k}" for k in range(num_classes)]
     labels = np.arange(4 * num_classes) % num_classes
     points = np.random.default_rng(0).normal(size=(len(labels), 2))
     ax = plot_map(points, labels, names)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == names
-    for label, drawn in enumerate(ax.collections):
-        np.testing.assert_allclose(drawn.get_offsets(), points[labels == label])
-    assert len({tuple(drawn.get_facecolor()[0]) for drawn in ax.collections}) == num_classes
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == names
+    colours = [to_rgba(handle.get_color()) for handle in legend.legend_handles]
+    assert len({*colours}) == num_classes
+    _, drawn = ax.collections
+    rows = np.column_stack([points, np.array(colours)[labels]])
+    rows[:, -1] = drawn.get_alpha()
+    np.testing.assert_allclose(drawn_points(drawn), rows[np.lexsort(rows.T[:2])])
+
+
+def test_no_class_covers_the_others():
+    labels = np.repeat([0, 1], 50)
+    points = np.column_stack([np.arange(100), labels]).astype(float)
+    one, other = (plot_map(points, labels, ["Bag", "Coat"]).collections[1] for _ in range(2))
+    order = one.get_offsets()[:, 0]
+    np.testing.assert_array_equal(order, other.get_offsets()[:, 0])
+    np.testing.assert_array_equal(np.sort(order), np.arange(100))
+    assert 15 < (order[:50] < 50).sum() < 35  # of each class, about half is drawn first
+
+
+def test_images_without_a_label_lie_grey_beneath():
+    points, labels = np.arange(8.0).reshape(4, 2), np.array([1, -1, 0, -1])
+    ax = plot_map(points, labels, ["Bag", "Coat"])
+    beneath, above = ax.collections
+    np.testing.assert_array_equal(beneath.get_offsets(), points[[1, 3]])
+    assert {tuple(colour) for colour in beneath.get_facecolor()} == {to_rgba("#C8C8C8")}
+    assert {tuple(place) for place in above.get_offsets()} == {(0, 1), (4, 5)}
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == ["Bag", "Coat", "no label"]
+    only = plot_map(points, labels * 0 - 1, ["Bag", "Coat"])
+    assert [len(drawn.get_offsets()) for drawn in only.collections] == [4, 0]
+
+
+@pytest.mark.parametrize(
+    ("count", "area"), [(1, 60), (50, 400 / 50**0.5), (400, 20), (10_000, 4), (70_000, 4)]
+)
+def test_the_fewer_points_the_larger(count, area):
+    ax = plot_map(np.zeros((count, 2)), np.zeros(count, int), ["Bag"])
+    assert ax.collections[1].get_sizes() == pytest.approx([area])
+
+
+def test_the_legend_of_many_classes_stays_on_the_picture():
+    names = ["a name that is longer than one line has room for", *map(str, range(1, 60))]
+    ax = plot_map(np.zeros((60, 2)), np.arange(60), names)
+    ax.figure.canvas.draw()
+    legend, whole = ax.get_legend().get_window_extent(), ax.figure.bbox
+    assert whole.x0 <= legend.x0
+    assert legend.x1 <= whole.x1
+    assert whole.y0 <= legend.y0
+    assert legend.y1 <= whole.y1
+    assert ax.get_window_extent().width > 0.3 * whole.width  # what is left to the map
+    first = ax.get_legend().get_texts()[0].get_text()
+    assert first == "a name that is longer\nthan one line has room\nfor"
 
 
 def test_accuracies_are_labelled_bars():

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from main_job import RESULTS
 
-from rotnet_keras import attach_head, save_classifier, two_conv_extractor
+from rotnet_keras import attach_head, familiar_from, save_classifier, two_conv_extractor
 from rotnet_keras._base.errors import FileError
 from rotnet_keras.cli.main import main
+from rotnet_keras.cli.picture_jobs import _counted
 from rotnet_keras.jobs import experiment, pretraining
 
 calls = pytest.fixture(main_job.calls)
@@ -28,11 +29,18 @@ def test_options_reach_the_experiment(calls, capsys, tmp_path):
     wanted |= {"image_size": None, "fit": "crop", "channels": None, "broken": "raise"}
     wanted |= {"ground": 255, "white": None}
     wanted |= {"repeats": "raise", "parts": "any", "follow_links": False}
-    wanted |= {"backbone": "two_conv", "weights": None, "layer": None, "skip_finished": False}
+    wanted |= {"backbone": None, "weights": None, "layer": None, "skip_finished": False}
+    wanted |= {"minutes": None}
     wanted |= {"output": tmp_path, "data_dir": "d", "manual_dir": "m"}
     assert calls == [wanted | {"explorer": False, "tensorboard": None}]
     printed = capsys.readouterr().out
-    assert "fine_tuned, long   75.0  80.0" in printed
+    figures = "from 1,000 labels: from scratch 80.0%, fine-tuned 80.0%, self-trained 85.7%."
+    assert figures in " ".join(printed.split())
+    assert "Use classifier.keras, which is self-trained (fit_few_labels)" in printed
+    command = (
+        f"    python -m rotnet_keras predict --model {tmp_path}/classifier.keras NEW_PICTURES\n"
+    )
+    assert command in printed
     assert "--quick run" in printed
     assert "STAND-IN" not in printed
     report = tmp_path / "report.html"
@@ -50,9 +58,14 @@ def test_defaults(calls):
 def test_own_pictures_and_a_backbone(calls, capsys, tmp_path):
     options = "--image-size 48 --fit pad --channels 1 --broken skip --backbone VGG16"
     options += " --weights imagenet --layer pool --repeats keep --parts named --follow-links"
-    assert main(["--images", str(tmp_path), *options.split(), "--output", str(tmp_path)]) == 0
+    pictures = tmp_path / "pictures"
+    for name in ("cat", "dog"):
+        (pictures / name).mkdir(parents=True)
+        for number in range(3):
+            (pictures / name / f"{number}.png").touch()
+    assert main(["--images", str(pictures), *options.split(), "--output", str(tmp_path)]) == 0
     # A path is no name of a data set in any case.
-    wanted = {"dataset": tmp_path, "num_labels": None, "num_validation": None, "image_size": 48}
+    wanted = {"dataset": pictures, "num_labels": None, "num_validation": None, "image_size": 48}
     wanted |= {"fit": "pad", "channels": 1, "broken": "skip", "backbone": "VGG16"}
     wanted |= {"weights": "imagenet", "layer": "pool"}
     wanted |= {"repeats": "keep", "parts": "named", "follow_links": True}
@@ -115,10 +128,38 @@ def test_predict_writes_a_table(classifier, capsys):
     assert predict(classifier) == 0
     assert "3 pictures, written to " in capsys.readouterr().out
     table = pd.read_csv(classifier / "said.csv")
-    assert table.columns.tolist() == ["file", "class", "probability"]
+    told = ["class", "probability", "runner_up", "runner_up_probability"]
+    assert table.columns.tolist() == ["file", *told]
+    assert (table["class"] != table["runner_up"]).all()
+    assert np.allclose(table["probability"] + table["runner_up_probability"], 1)
     assert table["file"].tolist() == ["1.png", "2.png", "./=a, b/3.png"]
     assert set(table["class"]) <= {"cat", 'dog, "big"'}
     assert table["probability"].between(0.5, 1).all()
+
+
+def test_predict_counts_classes_and_strange_pictures(classifier, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), "uint8")
+    path = classifier / "classifier.keras"
+    model = keras.models.load_model(path)
+    familiar = familiar_from(model, images[:4], images[4:])
+    save_classifier(model, path, ["cat", "dog"], familiar=familiar)
+    keras.utils.save_img(classifier / "new" / "2.png", np.tile(images[0], 3), scale=False)
+    assert predict(classifier) == 0
+    table = pd.read_csv(classifier / "said.csv")
+    assert table["unlike"].tolist() == [True, False, True]
+    counts, strange, written = capsys.readouterr().out.splitlines()[-3:]
+    told = table["class"].value_counts()
+    assert counts == ", ".join(f"{number} {name}" for name, number in told.items())
+    assert strange.startswith("2 look like none of the pictures in training, so that their class")
+    assert written == f"3 pictures, written to {classifier / 'said.csv'}"
+
+
+def test_many_classes_are_no_long_line():
+    counts = pd.Series({f"class {i}": 100 - i for i in range(23)})
+    said = _counted(counts)
+    assert said.startswith("100 class 0, 99 class 1, ")
+    assert said.endswith("81 class 19, 237 of 3 other classes")
+    assert _counted(counts.head(2)) == "100 class 0, 99 class 1"
 
 
 def test_predict_lists_what_it_cannot_read_and_keeps_the_last_table(classifier, capsys):
@@ -184,7 +225,9 @@ def test_several_seeds_get_folders_of_their_own(calls, tmp_path, capsys):
     assert [call["output"].name for call in calls] == ["seed_5", "seed_6", "seed_7"]
     boards = [f"board/seed_{seed}" for seed in (5, 6, 7)]
     assert [call["tensorboard"].as_posix() for call in calls] == boards
-    assert f"to read or to send: {tmp_path / 'report.html'}\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"to read or to send: {tmp_path / 'report.html'}\n" in printed
+    assert "fine_tuned, long   75.0  80.0" in printed
     assert "Means of 3 seeds" in (tmp_path / "report.html").read_text()
     for seed in (5, 6, 7):
         assert f"One run, with seed {seed}" in (tmp_path / f"seed_{seed}/report.html").read_text()

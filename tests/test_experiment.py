@@ -22,11 +22,12 @@ from rotnet_keras import (
     summarise,
 )
 from rotnet_keras.jobs import blog as jobs_blog
-from rotnet_keras.jobs import experiment
 from rotnet_keras.jobs import pictures as jobs_pictures
 from rotnet_keras.jobs import results as jobs_results
+from rotnet_keras.jobs import stages
 
 ARMS = ("scratch", "frozen", "fine_tuned")
+STAGES = ("data", "pretraining", "map", "classifiers", "recipe", "files")
 OPTIONS = {"num_labels": 200, "quick": True, "verbose": 0}
 
 
@@ -34,7 +35,7 @@ def first(examples, count):
     return Examples(examples.images[:count], examples.labels[:count])
 
 
-def load_few(name, load=experiment.load_splits, **options):
+def load_few(name, load=stages.load_splits, **options):
     """Only the beginning of each part."""
     splits = load(name, **options)
     few = {"validation": first(splits.validation, 300), "test": first(splits.test, 400)}
@@ -71,7 +72,7 @@ def stand_in(tmp_path_factory):
         return splits
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "load_splits", load)
+        patch.setattr(stages, "load_splits", load)
         titles = keep_titles(patch)
         returned = run_experiment("garments", seed=3, output=folder, **OPTIONS)
     return folder, returned, asked, titles
@@ -91,7 +92,7 @@ def test_stand_in_run_says_what_it_is(stand_in, results):
         assert set(arm) == {"short", "long"}
         assert all(0 <= value <= 1 for value in arm.values())
     assert results["arms"]["scratch"]["long"] > 0.3  # chance is 0.1
-    assert set(results["seconds"]) == {"data", "pretraining", "map", "classifiers", "files"}
+    assert set(results["seconds"]) == {*STAGES}
     assert results["versions"]["keras"] == keras.__version__
     assert results.keys() == made_by_hand.keys()
     for name in ("asked", "epochs", "seconds"):
@@ -100,13 +101,19 @@ def test_stand_in_run_says_what_it_is(stand_in, results):
 
 def test_stand_in_run_writes_everything(stand_in):
     folder, _, _, titles = stand_in
-    pictures = {"rotations.png", "training.png", "umap.png", "accuracies.png", "confusion.png"}
+    names = ("rotations", "training", "umap", "accuracies", "confusion", "mistakes")
+    pictures = {f"{name}.png" for name in names}
     assert set(titles) == pictures | {"model.png"}
     assert all("STAND-IN" in title for title in titles.values())
     diagram = "model.png" if (folder / "model.png").exists() else "model.txt"
     models = {f"{name}.keras" for name in ("rotation_model", "extractor", "classifier")}
     written = {path.name for path in folder.glob("[!.]*")}
-    assert written == pictures | models | {diagram, "results.json", "classifier.json"}
+    assert written == pictures | models | {
+        diagram,
+        "results.json",
+        "classifier.json",
+        "classifier.npz",
+    }
     report = save_report(folder).read_text()
     assert "Stand-in garments: these images were drawn" in report
     assert "rk.run_experiment(&#39;garments&#39;, num_labels=200, seed=3, quick=True)" in report
@@ -120,7 +127,12 @@ def test_saved_models_are_those_of_the_results(stand_in):
         keras.models.load_model(folder / f"{name}.keras")
         for name in ("classifier", "rotation_model", "extractor")
     )
-    assert accuracy(classifier, *test) in results["arms"]["fine_tuned"].values()
+    chosen = results["chosen"]
+    assert accuracy(classifier, *test) == chosen["test_accuracy"]
+    assert not chosen["again"]  # 200 labels were asked for
+    assert chosen["test_accuracy"] in {
+        results["recipe"]["test_accuracy"], *results["arms"].get(chosen["arm"], {}).values()
+    }  # fmt: skip
     told = jobs_results.rotation_accuracy(rotation_model, test.images)
     assert told == results["rotation_accuracy"]
     assert extractor.output_shape == (None, 16)
@@ -192,7 +204,7 @@ def test_only_the_default_data_set_may_fall_back(monkeypatch, tmp_path):
         asked.append((name, options["fall_back"]))
         raise DatasetError("no network")
 
-    monkeypatch.setattr(experiment, "load_splits", unavailable)
+    monkeypatch.setattr(stages, "load_splits", unavailable)
     for dataset in (None, "fashion_mnist"):
         with pytest.raises(DatasetError):
             run_experiment(dataset, output=tmp_path)
@@ -202,16 +214,14 @@ def test_only_the_default_data_set_may_fall_back(monkeypatch, tmp_path):
 @pytest.fixture
 def quick_training(monkeypatch):
     """Two epochs of each long budget, and no map: what is looked at is which run goes on."""
-    monkeypatch.setattr(experiment, "load_splits", functools.cache(load_few))
+    monkeypatch.setattr(stages, "load_splits", functools.cache(load_few))
     settings = jobs_blog.budget_settings
 
     def short(budget, **options):
         return settings(budget, **options) | {"epochs": 2}
 
     monkeypatch.setattr(jobs_blog, "budget_settings", short)
-    monkeypatch.setattr(
-        experiment, "umap_points", lambda features, seed: np.asarray(features)[:, :2]
-    )
+    monkeypatch.setattr(stages, "umap_points", lambda features, seed: np.asarray(features)[:, :2])
 
 
 def weights(path):

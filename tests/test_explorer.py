@@ -1,36 +1,12 @@
-import base64
-import io
-import json
-import re
-
 import numpy as np
 import pytest
-from PIL import Image
+from explorer_data import BY_MODEL, GRID, LABELS, LOGITS, MAPS, NAMES, NASTY, greys
 
-import rotnet_keras as rk
-from rotnet_keras import features_by_depth, save_explorer
-from rotnet_keras.viewing import explorer
+from rotnet_keras import save_explorer
+from rotnet_keras.viewing import legends
 
-# Twelve images on a grid of 4 × 3, in every map elsewhere, so that each can be pointed at.
-GRID = np.array([[i % 4, i // 4] for i in range(12)], "float64")
-MAPS = {
-    "random": {"block 1": GRID, "block 2": GRID[::-1]},
-    "fine-tuned": {"block 1": GRID * [1, 2] + [3, 0], "block 2": GRID[np.r_[6:12, 0:6]]},
-}
-LABELS = np.arange(12) % 3
-NASTY = "<img src=x onerror=alert(1)>"
-NAMES = ["Bag", NASTY, "</script><b>$x_1$"]
-LOGITS = np.zeros((12, 3))
-LOGITS[np.arange(12), np.where(np.arange(12) < 8, LABELS, 0)] = 3  # of the last four, 9 is right
-TOLD = np.array([0.25, 0.5, 1.0] * 4)
-BY_MODEL = {"logits": LOGITS, "rotation_accuracies": TOLD}
 PLOT = "Bokeh.documents[0].get_model_by_name('plot')"
 ACROSS = f"(({{ start, end }}) => end - start)({PLOT}.x_range)"  # how much of the map is in view
-
-
-def greys(count=12, channels=1):
-    """Images of one grey each, 20 brighter from one to the next."""
-    return np.full((count, 9, 9, channels), 20 * np.arange(count)[:, None, None, None], "uint8")
 
 
 @pytest.fixture
@@ -82,7 +58,7 @@ def test_hovering_shows_the_image_its_class_and_what_the_model_says(opened, i):
     assert not opened.locator("#card").is_visible()
     opened.mouse.move(*pixels(opened, i))
     opened.wait_for_selector("#card:not([hidden])")
-    answer = f"{NAMES[LABELS[i]]} (91%), right" if i < 8 else f"{NAMES[0]} (91%), wrong"
+    answer = f"{NAMES[LABELS[i]]} 91%, right" if i < 8 else f"{NAMES[0]} 91%, wrong"
     assert said(opened) == {
         "image": f"{i} (counted from 0)",
         "class": NAMES[LABELS[i]],
@@ -98,12 +74,12 @@ def test_menus_change_colours(opened):
     options = opened.locator("#colouring option").all_inner_texts()
     assert options == ["class", "predicted class", "error", "rotation accuracy"]
     by_class = column(opened, "colour")
-    assert by_class == [explorer.COLOURS[i] for i in LABELS]
-    assert column(opened, "shape") == [explorer.SHAPES[i] for i in LABELS]
+    assert by_class == [legends.COLOURS[i] for i in LABELS]
+    assert column(opened, "shape") == [legends.SHAPES[i] for i in LABELS]
     opened.select_option("#colouring", "predicted class")
-    assert column(opened, "colour") == [explorer.COLOURS[i] for i in LOGITS.argmax(axis=1)]
+    assert column(opened, "colour") == [legends.COLOURS[i] for i in LOGITS.argmax(axis=1)]
     opened.select_option("#colouring", "error")
-    right, wrong = explorer.RIGHT, explorer.WRONG
+    right, wrong = legends.RIGHT, legends.WRONG
     expected = [right if i < 8 or i == 9 else wrong for i in range(12)]
     assert column(opened, "colour") == [colour for colour, _ in expected]
     assert column(opened, "shape") == [shape for _, shape in expected]
@@ -139,7 +115,7 @@ def test_points_are_on_their_way_for_a_moment(page):
     opened.wait_for_selector("body[data-moving=true]")
     opened.wait_for_selector("body[data-moving=false]")
     assert column(opened, "x") != start
-    np.testing.assert_allclose(column(opened, "x"), column(opened, "x2"))
+    np.testing.assert_allclose(column(opened, "x"), column(opened, "x3"))
 
 
 def test_the_legend_hides_a_class_and_shows_it_again(opened):
@@ -181,7 +157,8 @@ def test_the_keyboard_reaches_all(opened):
     while "map" not in reached[-1:] and len(reached) < 20:
         opened.keyboard.press("Tab")
         reached.append(opened.evaluate("document.activeElement.id"))
-    assert reached == ["network", "depth", "colouring", "nearer", "farther", "whole", "map"]
+    menus = ["network", "depth", "colouring", "look"]
+    assert reached == [*menus, "nearer", "farther", "whole", "map"]
     opened.keyboard.press("ArrowRight")
     first = said(opened)["image"]
     start = pixels(opened, int(first.split()[0]))
@@ -246,105 +223,100 @@ def test_without_a_model_there_are_no_menus_for_it(page):
     assert said(opened) == {"image": "3 (counted from 0)", "class": "Bag"}
 
 
-def picture_in(path, kind):
-    stored = re.search(rf'src="data:image/{kind};base64,([^"]+)"', path.read_text())[1]
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(stored))))
+def ink(page, left, top):
+    """The colour that is painted at a place of the screen in which points are small pictures."""
+    program = """([left, top]) => {
+        const sheet = document.getElementById("thumbnails"), box = sheet.getBoundingClientRect();
+        const copy = new OffscreenCanvas(sheet.width, sheet.height).getContext("2d");
+        copy.drawImage(sheet, 0, 0);
+        return Array.from(copy.getImageData(left - box.left, top - box.top, 1, 1).data);
+    }"""
+    return page.evaluate(program, [left, top])
 
 
-def facts_of(path):
-    text = path.read_text(encoding="utf-8")
-    return json.loads(re.search(r'id="facts">(.*?)</script>', text, re.DOTALL)[1])
+def test_few_images_are_small_pictures_in_frames_of_their_colour(opened):
+    for i in (0, 5, 11):
+        left, top = pixels(opened, i)
+        assert ink(opened, left, top) == [20 * i] * 3 + [255]
+        frame = bytes.fromhex(legends.COLOURS[LABELS[i]][1:])
+        assert ink(opened, left, top + 24) == [*frame, 255]  # 22 of the picture, 3 of the frame
+        assert ink(opened, left, top + 27) == [0] * 4
+    left, top = pixels(opened, 5)
+    opened.mouse.move(left + 20, top - 20)  # a picture is met wherever it is
+    assert said(opened)["image"] == "5 (counted from 0)"
+    ring = opened.locator("#ring").bounding_box()
+    assert (ring["width"], ring["height"]) == (54, 54)
+    card = opened.locator("#card").bounding_box()
+    assert card["x"] > left + 25
+    opened.get_by_role("button", name="Bag").click()
+    assert ink(opened, *pixels(opened, 5))[3] == 255
+    assert opened.locator("#count").inner_text() == "8 of 12 images"
+    opened.select_option("#look", "marks")
+    assert not opened.locator("#thumbnails").is_visible()
+    opened.mouse.move(2, 2)
+    opened.mouse.move(left + 20, top - 20)
+    assert not opened.locator("#card").is_visible()
 
 
-@pytest.mark.parametrize(("side", "channels", "kind"), [(9, 1, "png"), (64, 3, "jpeg")])
-def test_the_picture_of_all_images(tmp_path, side, channels, kind):
-    images = np.zeros((5, side, side, channels), "float32")
-    images[3] = 200.4
-    path = save_explorer(tmp_path / "a.html", {"a": GRID[:5]}, images, LABELS[:5], NAMES)
-    picture, shown = picture_in(path, kind), min(side, 48)
-    assert facts_of(path)["side"] == shown
-    assert picture.shape[:2] == (3 * shown, 3 * shown)
-    cells = picture.reshape(3, shown, 3, shown, -1).mean(axis=(1, 3, 4)).ravel()
-    np.testing.assert_allclose(cells, np.where(np.arange(9) == 3, 200, 0), atol=2)
+def test_small_pictures_at_the_border_of_the_map_are_whole(page):
+    opened = page(width=390, height=780, is_mobile=True, has_touch=True)
+    frame = opened.locator("#map").bounding_box()
+    for i in (0, 3, 8, 11):
+        left, top = pixels(opened, i)
+        assert frame["x"] + 25 <= left <= frame["x"] + frame["width"] - 25
+        assert frame["y"] + 25 <= top <= frame["y"] + frame["height"] - 25
 
 
-def test_the_colours_of_one_image_stay_out_of_the_next(tmp_path):
-    images = np.zeros((4, 28, 28, 3), "uint8")
-    images[[0, 3], ..., 0] = images[[1, 2], ..., 2] = 255  # red and blue
-    path = save_explorer(tmp_path / "a.html", {"a": GRID[:4]}, images, LABELS[:4], NAMES)
-    picture = picture_in(path, "jpeg").astype(int)
-    rows = [np.concatenate(images[pair], axis=1) for pair in ([0, 1], [2, 3])]
-    assert abs(picture - np.concatenate(rows)).max() < 20
+@pytest.mark.parametrize(("count", "looks"), [(299, ["pictures", "marks"]), (300, ["marks"])])
+def test_many_images_are_marks(tmp_path, open_page, count, looks):
+    points, labels = np.random.default_rng(0).normal(size=(count, 2)), np.arange(count) % 3
+    images = np.zeros((count, 60, 60, 1), "uint8")
+    path = save_explorer(tmp_path / "a.html", {"a": points}, images, labels, NAMES)
+    opened = open_page(path)
+    opened.wait_for_selector("body[data-ready]")
+    assert opened.locator("#look option").all_inner_texts() == looks
+    assert opened.locator("#look").is_visible() == (count < 300)
+    assert opened.locator("#thumbnails").is_visible() == (count < 300)
 
 
-def test_a_folder_that_is_not_there_is_said_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(explorer, "umap_points", None)
-    with pytest.raises(OSError, match="path must lie in a folder that can be written, got"):
-        save_explorer(tmp_path / "no" / "a.html", MAPS, greys(), LABELS, NAMES)
+def test_the_card_names_the_file_the_part_and_who_speaks(page):
+    files = [f"{NASTY}/{i}.png" for i in range(12)]
+    named = {"names": files, "parts": ["test"] * 8 + ["labelled"] * 4, "speaker": "<b>tuned</b>"}
+    opened = page(told=BY_MODEL | named)
+    opened.mouse.move(*pixels(opened, 11))
+    assert said(opened) == {
+        "picture": f"{NASTY}/11.png",
+        "class": NAMES[2],
+        "<b>tuned</b> says": "Bag 91%, wrong",
+        "rotations told right": "100%",
+        "part of the data": "labelled",
+    }
+    opened.select_option("#colouring", "part of the data")
+    assert opened.locator("#legend .name").all_inner_texts() == ["test", "labelled"]
+    assert opened.locator("#legend .number").all_inner_texts() == ["8", "4"]
 
 
-def test_features_are_laid_out_and_maps_taken_as_they_are(tmp_path, monkeypatch):
-    asked = []
-
-    def lay_out(features, *, seed, cache):
-        asked.append((features.shape, seed, cache))
-        return features[:, :2]
-
-    monkeypatch.setattr(explorer, "umap_points", lay_out)
-    wide = np.random.default_rng(0).normal(size=(12, 5))
-    given = (tmp_path / "a.html", {"w": wide, "map": GRID}, greys(), LABELS, NAMES)
-    path = save_explorer(*given, seed=3, cache=tmp_path)
-    assert asked == [((12, 5), 3, tmp_path)]
-    maps = [{"network": name, "depth": ""} for name in ("w", "map")]
-    assert facts_of(path)["maps"] == maps
-
-
-def test_features_of_each_depth_and_network():
-    first, second = (rk.conv_blocks_extractor((16, 16, 1), (2, 3), seed=seed) for seed in (0, 1))
-    images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 1), "uint8")
-    features = features_by_depth({"a": first, "b": second}, images)
-    assert list(features) == ["a", "b"]
-    assert list(features["a"]) == ["block1", "block2", "features"]
-    for name, network in (("a", first), ("b", second)):
-        whole = rk.extract_features(network, images)
-        np.testing.assert_array_equal(features[name]["features"], whole)
-        # (6, 4, 4, 3), of which the grid is all
-        maps = rk.extract_features(rk.cut_at_block(network, 2), images)
-        np.testing.assert_allclose(features[name]["block2"], maps.reshape(6, -1), atol=1e-6)
-    other = rk.conv_blocks_extractor((16, 16, 1), (2,))
-    with pytest.raises(ValueError, match="networks must have the same blocks, got"):
-        features_by_depth({"a": first, "c": other}, images)
+def test_images_without_a_label_are_grey_and_neither_right_nor_wrong(tmp_path, open_page):
+    labels = np.where(np.arange(12) < 10, LABELS, -1)
+    path = save_explorer(tmp_path / "a.html", MAPS, greys(), labels, NAMES, logits=LOGITS)
+    opened = open_page(path)
+    opened.wait_for_selector("body[data-ready]")
+    assert opened.locator("#legend .name").all_inner_texts() == [*NAMES, "no label"]
+    assert opened.locator("#legend .number").all_inner_texts() == ["4", "3", "3", "2"]
+    assert column(opened, "colour")[10:] == ["#C8C8C8"] * 2
+    opened.mouse.move(*pixels(opened, 11))
+    assert said(opened)["class"] == "no label"
+    assert said(opened)["the model says"] == "Bag 91%"
+    opened.select_option("#colouring", "error")
+    assert opened.locator("#legend .name").all_inner_texts() == ["right", "wrong", "no label"]
+    assert opened.locator("#legend .number").all_inner_texts() == ["9", "1", "2"]
 
 
-def test_many_shares_are_shown_in_tenths():
-    places, entries = explorer._levels(np.linspace(0, 1, 200))
-    names = [entry["name"] for entry in entries[:2]]
-    assert names == ["0% of its rotations", "10% of its rotations"]
-    assert len(entries) == 11
-    assert (places.min(), places.max()) == (0, 10)
-    assert len(explorer._levels(np.ones(3))[1]) == 1
-
-
-def test_up_to_seventy_classes_look_different():
-    _, entries = explorer._classes(np.zeros(1, int), [str(i) for i in range(70)])
-    assert len({(entry["colour"], entry["shape"]) for entry in entries}) == 70
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"path": "a.txt"}, r"path must end in \.html, got"),
-        ({"features_by_name": {"a": {"x": GRID}, "b": {"y": GRID}}}, "the same depths of every"),
-        ({"features_by_name": {"a": GRID[:5]}}, r"must hold arrays \(12, D\)"),
-        ({"labels": LABELS + 1}, r"labels must lie in 0\.\.2"),
-        ({"images": np.zeros((12, 8, 9, 1))}, "images must be square"),
-        ({"logits": np.zeros((12, 2))}, r"logits must be \(12, 3\)"),
-        ({"rotation_accuracies": TOLD + 1}, r"rotation_accuracies must lie in 0\.\.1"),
-    ],
-)
-def test_what_does_not_fit_is_named_and_nothing_written(tmp_path, change, message):
-    arguments = {"path": tmp_path / "a.html", "features_by_name": MAPS, "images": greys()}
-    arguments |= {"labels": LABELS, "class_names": NAMES} | change
-    with pytest.raises(ValueError, match=message):
-        save_explorer(**arguments)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(("opens_on", "network"), [(None, "random"), ("fine-tuned", "fine-tuned")])
+def test_it_opens_on_the_last_depth_of_the_network_asked_for(page, opens_on, network):
+    opened = page(told={"opens_on": opens_on})
+    assert opened.locator("#network").input_value() == network
+    assert opened.locator("#depth").input_value() == "block 2"
+    number = 1 if opens_on is None else 3
+    assert column(opened, "x") == column(opened, f"x{number}")
+    assert column(opened, "y") == column(opened, f"y{number}")

@@ -24,7 +24,11 @@ def numbered(count):
             "labels must hold each of num_classes = 4 classes 0 to 3",
         ),
         ({"class_names": ["a", "b"]}, "labels must hold each of num_classes = 2 .* and no others"),
-        ({"num_labels": None}, "num_labels must be given where no images are without labels"),
+        (
+            {"num_labels": 50},
+            r"num_labels \+ num_validation must be at most 47 of 50 training images, so that some "
+            r"stay unlabelled; got 50 \+ 8: num_labels may be up to 39",
+        ),
         (
             {"unlabelled": numbered(4)[:, :3]},
             r"unlabelled must have images like .* got \(3, 4, 1\)",

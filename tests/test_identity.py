@@ -103,7 +103,7 @@ def exchange(patch, change):
     def load(*arguments, **options):
         return change(stubbed_jobs.tiny_splits(*arguments, **options))
 
-    patch.setattr(stubbed_jobs.experiment, "load_splits", load)
+    patch.setattr(stubbed_jobs.stages, "load_splits", load)
 
 
 @pytest.mark.parametrize(("change", "part"), CHANGES.items())
@@ -111,11 +111,11 @@ def test_a_finished_run_of_other_data_is_done_again(trained, monkeypatch, tmp_pa
     run = functools.partial(run_experiment, "garments", output=tmp_path, verbose=0)
     first = run(skip_finished=True)
     assert run(skip_finished=True) == first
-    assert trained() == ["pretraining", "arms"]
+    assert trained() == ["pretraining", "arms", "recipe"]
     exchange(monkeypatch, change)
     with pytest.warns(UserWarning, match=rf"results\.json is of other {PARTS[part]}; the run is d"):
         second = run(skip_finished=True)
-    assert trained() == ["pretraining", "arms"] * 2
+    assert trained() == ["pretraining", "arms", "recipe"] * 2
     assert what_changed(first["data"], second["data"]) == f"other {PARTS[part]}"
     assert run(skip_finished=True) == json.loads((tmp_path / "results.json").read_text()) == second
 
@@ -127,7 +127,7 @@ def test_results_that_do_not_tell_their_data_are_done_again(trained, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data": {}}))
     with pytest.warns(UserWarning, match="does not tell which data it is of; the run is done"):
         run(skip_finished=True)
-    assert trained() == ["pretraining", "arms"] * 2
+    assert trained() == ["pretraining", "arms", "recipe"] * 2
 
 
 @pytest.mark.parametrize(("change", "part"), CHANGES.items())
@@ -137,7 +137,7 @@ def test_an_unfinished_run_of_other_data_is_refused(trained, monkeypatch, tmp_pa
 
     run = functools.partial(run_experiment, "garments", output=tmp_path, verbose=0)
     with monkeypatch.context() as patch:
-        patch.setattr(stubbed_jobs.experiment, "run_arms", stop)
+        patch.setattr(stubbed_jobs.stages, "run_arms", stop)
         with pytest.raises(KeyboardInterrupt):
             run()
     with monkeypatch.context() as patch:
@@ -146,7 +146,7 @@ def test_an_unfinished_run_of_other_data_is_refused(trained, monkeypatch, tmp_pa
             run()
     assert trained() == ["pretraining"]
     run()
-    assert trained() == ["pretraining", "arms"]
+    assert trained() == ["pretraining", "arms", "recipe"]
 
 
 def test_an_unfinished_run_that_does_not_tell_its_data_is_refused(trained, tmp_path):
@@ -162,12 +162,12 @@ def test_seeds_of_other_data_are_not_averaged(trained, monkeypatch, tmp_path, ca
     """The pictures were exchanged between two commands, or while one was at work."""
     command = ["--dataset", "garments", "--output", str(tmp_path), "--num-seeds"]
     assert main([*command, "2"]) == 0
-    assert len(trained()) == 4
+    assert len(trained()) == 6
     with monkeypatch.context() as patch:
         exchange(patch, exchanged)
         with pytest.warns(UserWarning, match="is of other images and other test images or their l"):
             assert main([*command, "3"]) == 0
-        assert len(trained()) == 10  # all three, since two were of the earlier pictures
+        assert len(trained()) == 15  # all three, since two were of the earlier pictures
         assert "Means of 3 seeds" in (tmp_path / "report.html").read_text()
     changes = iter((exchanged, exchanged, renamed))
     exchange(monkeypatch, lambda splits: next(changes)(splits))

@@ -140,10 +140,19 @@ def test_what_is_not_used_is_named(tmp_path):
     assert found(tmp_path)[1] == notes
 
 
-@pytest.mark.parametrize("places", [["tests/"], ["unlabeled/"], ["masks/"], []])
-def test_labelled_pictures_alone(tmp_path, places):
-    make(tmp_path, "labelled/*", *places)
-    with pytest.raises(DatasetError, match=r"did you mean|must hold unlabelled/ beside labelled/"):
+def test_labelled_pictures_alone(tmp_path):
+    make(tmp_path, "labelled/*")
+    assert found(tmp_path) == (["labelled", None, None], [])
+    make(tmp_path, "masks/")
+    assert found(tmp_path) == (["labelled", None, None], ["not used: masks/"])
+    make(tmp_path, "test/*")
+    assert found(tmp_path) == (["labelled", "test", None], ["not used: masks/"])
+
+
+@pytest.mark.parametrize("place", ["tests/", "unlabeled/"])
+def test_labelled_pictures_beside_a_misspelt_part(tmp_path, place):
+    make(tmp_path, "labelled/*", place)
+    with pytest.raises(DatasetError, match=rf"did you mean \w+/ by {place}\?"):
         find_parts(tmp_path)
 
 

@@ -1,5 +1,8 @@
 """Data sets, folders and the stand-in, divided or streamed."""
 
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 from picture_files import GREEN, RED, break_files, in_one_colour, make_folder, save
@@ -78,8 +81,24 @@ def test_a_folder_of_classes_and_a_number_of_labels(folder):
     splits = load_splits(folder / "labelled", image_size=16, num_labels=6)
     sizes = [len(part.labels) for part in (splits.labelled, splits.validation, splits.test)]
     assert (len(splits.unlabelled), *sizes) == (19, 6, 5, 6)
-    with pytest.raises(ValueError, match=r"num_labels must be given .* may be up to 23"):
-        load_splits(folder / "labelled", image_size=16)
+    with pytest.raises(ValueError, match=r"got 24 \+ 5: num_labels may be up to 23$"):
+        load_splits(folder / "labelled", image_size=16, num_labels=24)
+
+
+def test_a_folder_of_classes_alone_uses_all_labels(folder):
+    whole = load_splits(folder / "labelled", image_size=16)
+    assert whole.unlabelled.shape == (0, 16, 16, 3)
+    sizes = [len(part.labels) for part in (whole.labelled, whole.validation, whole.test)]
+    assert sizes == [25, 5, 6]
+    assert whole == load_splits(folder / "labelled", image_size=16, num_labels=25)
+    shutil.rmtree(folder / "unlabelled")
+    same = {"name": whole.name, "files": whole.files}  # but for where they lie
+    assert dataclasses.replace(load_splits(folder, image_size=16), **same) == whole
+    save(folder / "test" / "red" / "a.png", in_one_colour(RED, (40, 40)))
+    with pytest.warns(UserWarning, match=r"test/ has no pictures of green$"):
+        splits = load_splits(folder, image_size=16)
+    sizes = [len(part.labels) for part in (splits.labelled, splits.validation, splits.test)]
+    assert (len(splits.unlabelled), *sizes) == (0, 30, 6, 1)
 
 
 def test_a_test_folder_is_kept_for_the_end(folder):

@@ -1,12 +1,14 @@
 """The options of the jobs: their names, their help, and what is made of what was typed."""
 
+import contextlib
+
 import main_job
 import pytest
 from main_job import OTHER_JOBS, shown, with_folder
 
 from rotnet_keras.cli.main import main
 from rotnet_keras.cli.options import read_options
-from rotnet_keras.cli.typed import in_options
+from rotnet_keras.cli.typed import in_options, suggesting
 
 calls = pytest.fixture(main_job.calls)
 # By job, what was typed before, and what is typed now. To be removed after the next release.
@@ -92,10 +94,75 @@ def test_an_option_is_its_arguments_name(calls):
         ("sizes must be given", "sizes must be given"),
         ("2 of 3 size", "2 of 3 size"),
         ("/size must be a folder", "/size must be a folder"),
+        ("there is no folder x, and size must be a", "there is no folder x, and size must be a"),
+        ("no; size must be 1, not num_labels", "no; --size must be 1, not --num-labels"),
+        ("no: size needs num_labels.", "no: --size needs --num-labels."),
+        ("a/num_labels 'num_labels' num_labels/b num_labels.png num_labels(", None),
+        ("give num_labels=3 for all", "give --num-labels 3 for all"),
+        ('leave it out with size="skip" (--size skip): a', "leave it out with --size skip: a"),
+        (
+            "say size=65535 or size=(black, white) (--size)",
+            "say --size 65535 or --size black,white",
+        ),
+        ("links (follow_links=True takes them)", "links (--follow-links takes them)"),
+        ("labels=3 is no option, nor http://a/?size=3", None),
         ("size", "--size"),
         ("", ""),
     ],
 )
 def test_options_take_the_place_of_arguments(said, in_words_of_options):
-    spelt = {"num_labels": "--num-labels", "size": "--size"}
-    assert in_options(said, spelt) == in_words_of_options
+    spelt = {"num_labels": "--num-labels", "size": "--size", "follow_links": "--follow-links"}
+    expected = said if in_words_of_options is None else in_words_of_options
+    assert in_options(said, spelt) == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("--imagse pictures", "unrecognized arguments: --imagse pictures; did you mean --images?"),
+        ("--num-lables=5 --seed 3", "arguments: --num-lables=5; did you mean --num-labels?"),
+        ("run --imagse pictures --seed 3", "arguments: --imagse pictures; did you mean --images?"),
+        ("--seeed 3 --qick", "unrecognized arguments: --seeed 3 --qick; did you mean --seed?"),
+        ("study --netwrok nin4", "arguments: --netwrok nin4; did you mean --network?"),
+        ("--no-such-option 5", "unrecognized arguments: --no-such-option 5"),
+        ("-x", "unrecognized arguments: -x"),
+        ("prdict folder", "there is no job 'prdict', only {jobs}; did you mean predict?"),
+        ("elsewhere", "there is no job 'elsewhere', only {jobs}"),
+        ("there", "there is no job 'there', only {jobs}; did you mean --images there?"),
+        ("--fit corp", "invalid choice: 'corp' (choose from {fits}); did you mean crop?"),
+        ("--fit well", "invalid choice: 'well' (choose from {fits})"),
+    ],
+)
+def test_a_misspelt_word_is_asked_about(calls, capsys, tmp_path, typed, said):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(SystemExit) as stop:
+        main(typed.split())
+    assert stop.value.code == 2
+    jobs, fits = ", ".join(["run", *OTHER_JOBS]), "crop, pad, resize"
+    told = capsys.readouterr().err.replace("'crop', 'pad', 'resize'", fits)  # as older ones say
+    assert told.endswith(f"{said.format(jobs=jobs, fits=fits)}\n")
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["--num-l 5", "--white=-5,7", "--white -5", "--hel", "--data-dir=--x", "--output results"],
+)
+def test_what_can_be_understood_is_no_mistake(calls, typed):
+    with pytest.raises(SystemExit) if typed == "--hel" else contextlib.nullcontext():
+        assert main(typed.split()) == 0
+    assert len(calls) == (typed != "--hel")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("fit must be one of ('crop', 'pad'), got 'corp'", "crop"),
+        ("arms must be one of ('blocks 2 + 3', 'conv head'), got 'Blocks 2+3'", "blocks 2 + 3"),
+        ("network must be one of ('nin3', 'two_conv'), got 'resnet'", None),
+        ("name must be one of ('a b',), got 'a c'; did you mean 'a d'?", None),
+        ("size must be 1 or 2, got 'crop'", None),
+    ],
+)
+def test_a_misspelt_name_is_asked_about(said, meant):
+    assert suggesting(said) == (f"{said}; did you mean {meant!r}?" if meant else said)

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 import rotnet_keras
 
 ROOT = pathlib.Path(__file__).parents[1]
-WINGS = {"data", "few_labels", "jobs", "running", "study", "viewing", "zoo"}
+WINGS = {"data", "deployment", "few_labels", "jobs", "running", "study", "viewing", "zoo"}
 PUBLIC = sorted({*rotnet_keras.__all__} - WINGS - {"__version__"})
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 

@@ -19,12 +19,14 @@ from rotnet_keras import (
     InputError,
     attach_head,
     extract_features,
+    familiar_from,
     load_classifier,
     predict_pictures,
     save_classifier,
     two_conv_extractor,
 )
 from rotnet_keras.data import pictures
+from rotnet_keras.deployment.familiar import write_familiar
 from rotnet_keras.prediction import write_predictions
 
 pytestmark = pytest.mark.backend
@@ -69,6 +71,64 @@ def test_pictures_are_classified_in_order(classifier, folder):
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert table["class"].tolist() == [NAMES[place] for place in chances.argmax(axis=1)]
     np.testing.assert_allclose(table["probability"], chances.max(axis=1), rtol=1e-4)
+
+
+def test_probabilities_are_calibrated_and_the_runner_up_is_told(classifier, folder):
+    usual = predict_pictures(classifier, folder, NAMES)
+    table = predict_pictures(classifier, folder, NAMES, temperature=2)
+    told = ["class", "probability", "runner_up", "runner_up_probability"]
+    assert table.columns.tolist() == ["file", *told]
+    images = [keras.utils.load_img(folder / file, color_mode="grayscale") for file in table["file"]]
+    logits = extract_features(classifier, np.stack([np.asarray(i)[..., None] for i in images]))
+    chances = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
+    order = np.argsort(-chances, axis=1)
+    assert table["class"].tolist() == usual["class"].tolist()
+    assert table["runner_up"].tolist() == [NAMES[place] for place in order[:, 1]]
+    np.testing.assert_allclose(table["probability"], chances.max(axis=1), rtol=1e-4)
+    second = np.sort(chances, axis=1)[:, 1]
+    np.testing.assert_allclose(table["runner_up_probability"], second, rtol=1e-4)
+
+
+def test_pictures_unlike_those_in_training_are_marked(classifier, folder, tmp_path):
+    """Noise is what it was trained on, so that a white picture is strange."""
+    noise = np.random.default_rng(1).integers(0, 256, (80, 12, 12, 1), "uint8")
+    familiar = familiar_from(classifier, noise[:50], noise[50:])
+    keras.utils.save_img(folder / "a" / "white.png", np.full((12, 12, 3), 255), scale=False)
+    path = folder / "net.keras"
+    save_classifier(classifier, path, NAMES, temperature=1.5, familiar=familiar)
+    model, facts = load_classifier(path)
+    assert facts["temperature"] == 1.5
+    table = predict_pictures(model, folder / "a", batch_size=2, **facts)
+    assert table.columns[-1] == "unlike"
+    assert table.loc[table["unlike"], "file"].tolist() == ["white.png"]
+    write_predictions(table, tmp_path / "said.csv")
+    read = pd.read_csv(tmp_path / "said.csv")
+    assert read["unlike"].dtype == bool
+    assert read["unlike"].tolist() == table["unlike"].tolist()
+
+
+def test_what_is_familiar_to_another_classifier_is_not_used(classifier, folder, images):
+    path, familiar = folder / "net.keras", familiar_from(classifier, images, images)
+    save_classifier(classifier, path, NAMES, familiar=familiar)
+    another = familiar_from(classifier, images[:5], images)
+    write_familiar(another, path.with_suffix(".npz"))
+    for _ in range(2):  # of another one, then none
+        with pytest.warns(UserWarning, match=r"net\.npz is missing, or of another classifier: p"):
+            model, facts = load_classifier(path)
+        assert "unlike" not in predict_pictures(model, folder / "a", **facts)
+        path.with_suffix(".npz").unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"save_classifier: familiar must be of this model, conv"):
+        save_classifier(attach_head(EXTRACTOR, 3), path, NAMES, familiar=familiar)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, "1", None, float("nan")])
+def test_a_temperature_that_is_none(classifier, tmp_path, temperature):
+    path = tmp_path / "net.keras"
+    save_classifier(classifier, path, NAMES, temperature=2.5)
+    facts = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(facts | {"temperature": temperature}))
+    with pytest.raises(InputError, match=r"temperature in .*net\.json must lie above 0, got"):
+        load_classifier(path)
 
 
 def test_broken_pictures(classifier, folder):
@@ -247,10 +307,13 @@ def test_names_beside_another_model_are_refused(classifier, tmp_path):
 
 KILLED = """
 import os, shutil, signal, sys
-from rotnet_keras import load_classifier, save_classifier
+import numpy as np
+from rotnet_keras import familiar_from, load_classifier, save_classifier
 
 folder, rename, left = sys.argv[1], os.replace, 0
 model = load_classifier(f"{folder}/first/classifier.keras")[0]
+images = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), "uint8")
+familiar = familiar_from(model, images, images) if sys.argv[2] == "familiar" else None
 model.set_weights([weight + 1 for weight in model.get_weights()])
 
 def kill(source, target):
@@ -265,7 +328,8 @@ for moment in range(9):
     child = os.fork()
     if not child:
         left, os.replace = moment, kill
-        save_classifier(model, f"{folder}/{moment}/classifier.keras", ["sick", "healthy", "dead"])
+        path = f"{folder}/{moment}/classifier.keras"
+        save_classifier(model, path, ["sick", "healthy", "dead"], familiar=familiar)
         os._exit(0)
     if os.waitpid(child, 0)[1] == 0:
         break
@@ -273,20 +337,29 @@ for moment in range(9):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_kill_at_any_new_name_leaves_no_wrong_pair(classifier, tmp_path):
+@pytest.mark.parametrize("extra", ["nothing", "familiar"])
+@pytest.mark.filterwarnings("ignore:.*is missing, or of another classifier")
+def test_a_kill_at_any_new_name_leaves_no_wrong_pair(classifier, images, tmp_path, extra):
     (tmp_path / "first").mkdir()
-    save_classifier(classifier, tmp_path / "first" / "classifier.keras", ["cat", "dog", "hen"])
-    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=True)
-    said = []
+    familiar = None if extra == "nothing" else familiar_from(classifier, images[:6], images)
+    path = tmp_path / "first" / "classifier.keras"
+    save_classifier(classifier, path, ["cat", "dog", "hen"], familiar=familiar)
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path, extra], check=True)
+    said, known = [], []
     for moment in range(len(os.listdir(tmp_path)) - 1):
         try:
             model, facts = load_classifier(tmp_path / str(moment) / "classifier.keras")
             new = not np.array_equal(model.get_weights()[0], classifier.get_weights()[0])
             said.append((new, facts["class_names"][0]))
+            known.append(facts.get("familiar") and len(facts["familiar"].points))
         except InputError as error:
             said.append(error.said.split(".json ")[1][:19])
     # Before the new names, between them, and after them.
-    assert said == [*2 * [(False, "cat")], "is of another model", (True, "sick")]
+    moments = [*2 * [(False, "cat")], "is of another model", (True, "sick")]
+    if familiar is None:
+        assert (said, known) == (moments, [None] * 3)
+    else:  # whose file comes first: the old model then does without
+        assert (said, known) == ([(False, "cat"), *moments], [6, None, None, 8])
 
 
 ODD = ["=cmd.png", "+1.png", "@SUM.png", "-1.png", "a\rb.png", "a\nb.png", "\x1b[31mred.png"]

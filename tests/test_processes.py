@@ -4,6 +4,7 @@ import warnings
 
 import main_job
 import pytest
+from picture_files import make_folder
 
 from rotnet_keras import DatasetError, InputError
 from rotnet_keras._base.errors import FileError
@@ -27,10 +28,11 @@ def test_faults_of_the_program_are_not_hidden(failing, fault):
         main([])
 
 
-def test_an_error_about_the_pictures_names_them(failing, capsys):
+def test_an_error_about_the_pictures_names_them(failing, capsys, tmp_path):
     failing(InputError("dataset must be another"))
+    make_folder(tmp_path)
     for option in ("--dataset", "--images"):
-        assert main([option, "here"]) == 2
+        assert main([option, str(tmp_path)]) == 2
         assert capsys.readouterr().err == f"rotnet_keras: {option} must be another\n"
 
 
@@ -53,12 +55,13 @@ def test_warnings_are_one_line_and_only_while_a_job_runs(failing, monkeypatch, c
     before, lines = warnings.formatwarning, []
 
     def end(*_, **__):
-        lines.append(warnings.formatwarning("mind this", UserWarning, "file.py", 3))
+        for said in ("mind this", 'say it with broken="skip" (--broken skip)'):
+            lines.append(warnings.formatwarning(said, UserWarning, "file.py", 3))
         raise InputError("no")
 
     monkeypatch.setattr(experiment, "run_experiment", end)
     assert main([]) == 2
-    assert lines == ["rotnet_keras: mind this\n"]
+    assert lines == ["rotnet_keras: mind this\n", "rotnet_keras: say it with --broken skip\n"]
     assert warnings.formatwarning is before
     failing(ValueError("fault"))
     with pytest.raises(ValueError, match="fault"):

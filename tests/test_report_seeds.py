@@ -146,7 +146,7 @@ def test_the_page_in_a_browser(page, open_page, size, scheme):
     shown, whole = opened.evaluate(WIDTHS)
     assert shown == size["width"]
     assert whole <= shown
-    assert opened.evaluate(KEY_ROOM) == [0, 0, 0, 0]  # no figure runs out of its box
+    assert opened.evaluate(KEY_ROOM) == [0, 0, 0, 0, 0]  # no figure runs out of its box
     widths = opened.evaluate(PICTURE_WIDTHS)
     assert len(widths) == num_pictures
     assert min(widths) >= 60

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from valid_calls import IMAGES, LABELS, call
 
 from rotnet_keras import Examples, make_splits, split_indices
+from rotnet_keras.data.identity import identity_of
 
 
 def numbered(count):
@@ -102,6 +103,30 @@ def test_arrays_and_datasets_divide_alike():
     assert arrays.class_names == ("0", "1", "2")
     held_out = make_splits(pairs, test=pairs.take(6), num_labels=9).test
     assert held_out.labels.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_without_a_number_all_labels_are_used():
+    splits = make_splits(numbered(60), np.arange(60) % 3, num_validation=9)
+    assert splits.unlabelled.shape == (0, 4, 4, 1)
+    assert splits.unlabelled.dtype == np.uint8
+    assert splits.image_shape == (4, 4, 1)
+    drawn = (splits.labelled, splits.validation, splits.test)
+    assert [len(part.labels) for part in drawn] == [41, 9, 10]
+    for images, labels in drawn:
+        np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels)
+    again = make_splits(numbered(60), np.arange(60) % 3, num_validation=9, num_labels=41)
+    assert again == splits
+    assert identity_of(again) == identity_of(splits)
+
+
+def test_training_images_are_the_labelled_and_the_unlabelled_ones():
+    options = {"test": (numbered(4), np.arange(4) % 2), "num_validation": 10}
+    splits = make_splits(numbered(60), np.arange(60) % 2, unlabelled=numbered(7) + 100, **options)
+    images = splits.training_images
+    np.testing.assert_array_equal(images[:50], splits.labelled.images)
+    np.testing.assert_array_equal(images[50:, 0, 0, 0], np.arange(100, 107))
+    alone = make_splits(numbered(60), np.arange(60) % 2, **options)
+    np.testing.assert_array_equal(alone.training_images, alone.labelled.images)
 
 
 def test_splits_are_told_in_one_line(splits):

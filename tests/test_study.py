@@ -93,6 +93,16 @@ def test_a_finished_study_is_only_read(fits, pretrained, tmp_path):
     assert (tmp_path / "study.csv").read_bytes() == written
 
 
+def test_what_is_there_already_is_said(fits, pretrained, tmp_path, capsys):
+    loud = functools.partial(quick, tmp_path, verbose=1)
+    loud(seeds=[0])
+    assert capsys.readouterr().out == ""
+    loud()
+    assert capsys.readouterr().out == "study: 4 of 8 runs are there already\n"
+    quick(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
 def test_only_what_is_asked_for_is_returned(fits, pretrained, tmp_path):
     quick(tmp_path)
     for seed, done in ((1, 8), (2, 9)):
@@ -157,7 +167,7 @@ class StopInSecondEpoch(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def test_a_network_in_progress_goes_on(fits, monkeypatch, tmp_path):
+def test_a_network_in_progress_goes_on(fits, monkeypatch, tmp_path, capsys):
     once = ONE_RUN | {"pretrain_epochs": 3}
     quick(tmp_path / "whole", **once)
     real = study_run.pretrain_for_transfer
@@ -168,7 +178,10 @@ def test_a_network_in_progress_goes_on(fits, monkeypatch, tmp_path):
             quick(tmp_path / "broken", **once)
     (checkpoint,) = (tmp_path / "broken").glob("[!.]*")
     assert checkpoint.name.endswith("_0.weights.h5")
-    table = quick(tmp_path / "broken", **once)
+    table = quick(tmp_path / "broken", **once, verbose=1)
+    assert capsys.readouterr().out == (
+        "pretraining of seed 0: going on after epoch 1 of an earlier run\n"
+    )
     assert table["pretrain_seconds"].isna().all()  # it was not all of this call
     for a, b in zip(*(fit["extractor"].get_weights() for fit in fits), strict=True):
         np.testing.assert_array_equal(a, b)

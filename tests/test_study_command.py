@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import tiny_study
+from picture_files import make_folder
 from tiny_study import TINY, hand_made
 
 from rotnet_keras import plot_budgets
@@ -42,11 +43,29 @@ def test_options_reach_the_study(calls, capsys, tmp_path):
     wanted = {"arms": ["raw pixels", "fine-tuned"], "budgets": [10, 50], "seeds": range(3, 5)}
     wanted |= {"rotations": [0, 2], "dataset": "mnist", "network": "nin4", "data_dir": "d"}
     wanted |= {"pretrain_epochs": 7, "num_validation": 500, "precision": "mixed_bfloat16"}
-    assert calls == [wanted | {"output": str(tmp_path)}]
+    assert calls == [wanted | {"image_size": None, "output": str(tmp_path)}]
     printed = capsys.readouterr().out
     assert "10 pretrained 60.0 108.3 3 plain 20.0 0.0" in " ".join(printed.split())
     assert str(tmp_path / "study.csv") in printed
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_own_pictures_are_studied_with_the_labels_that_there_are(calls, capsys, tmp_path):
+    pictures, output = make_folder(tmp_path / "pictures"), ["--output", str(tmp_path)]
+    assert main(["study", "--images", str(pictures), *output]) == 0
+    wanted = {"dataset": pictures, "image_size": 32, "budgets": [10], "num_validation": 5}
+    assert wanted.items() <= calls[0].items()
+    assert capsys.readouterr().out.splitlines()[1].startswith("36 labelled pictures of 2 classes (")
+    own = ["--budgets", "2", "7", "--num-validation", "9", "--image-size", "12"]
+    assert main(["study", "--images", str(pictures / "labelled"), *own, *output]) == 0
+    wanted = {"image_size": 12, "budgets": [2, 7], "num_validation": 9}
+    assert (wanted | {"dataset": pictures / "labelled"}).items() <= calls[1].items()
+    for file in pictures.glob("labelled/*/?.png"):  # ten of each
+        file.unlink()
+    assert main(["study", "--images", str(pictures), *output]) == 0
+    assert calls[2]["budgets"] == [16 - 2 - 2 - 2]  # for the test, validation, and left over
+    with pytest.raises(SystemExit):
+        main(["study", "--images", str(pictures), "--dataset", "mnist"])
 
 
 def test_defaults_are_those_of_the_function(calls, monkeypatch, tmp_path):

@@ -266,3 +266,58 @@ def test_mistakes_on_real_images_are_those_that_accuracy_counts(splits):
 
 def test_the_name_of_version_0_1_is_the_same_function():
     assert rk.rotation_errors is rk.rotation_report
+
+
+TOLD = 10 * np.eye(4, dtype=int)
+ALIKE = np.array([[5, 0, 5, 0], [0, 5, 0, 5]] * 2)  # when upside down
+ROUND = np.full((4, 4), 3)
+
+
+def noise(count, size=8):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 1), "uint8")
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([TOLD, TOLD], ""),
+        ([ALIKE, TOLD], "half turns are mistaken for 1 of 2 classes, a (50%)"),
+        ([ALIKE, ALIKE], "half turns are mistaken for 2 of 2 classes, a (50%), b (50%)"),
+        (
+            [ALIKE, ROUND],
+            "half turns are mistaken for 1 of 2 classes, a (50%); "
+            "hardly any turn is told of 1 of 2 classes, b (25%)",
+        ),
+        ([ALIKE // 5, TOLD], ""),  # of two images there is no telling
+        ([0 * ALIKE, TOLD], ""),
+    ],
+)
+def test_classes_that_rotation_does_not_suit(counts, said):
+    verdict = rk.rotation_verdict(np.array(counts), ["a", "b"], noise(40))
+    assert verdict == (f"rotation is a poor pretext here: {said}" if said else "")
+
+
+def test_quarter_turns_that_are_mistaken_for_each_other():
+    counts = np.array([[[9, 0, 0, 0], [0, 6, 0, 3], [0, 0, 9, 0], [0, 3, 0, 6]]])
+    assert "half turns are mistaken for 1 of 1 classes, a (33%)" in rk.rotation_verdict(
+        counts, ["a"]
+    )
+
+
+def test_without_half_turns_none_is_mistaken():
+    assert rk.rotation_verdict(np.array([[[9, 0], [0, 9]]]), ["a"], rotations=(0, 1)) == ""
+
+
+def test_a_corner_that_gives_the_turn_away():
+    images = noise(100)
+    images[:, 0, 0] = 255
+    images[:, -1, :] = images[:, :, -1] = 20
+    said = rk.rotation_verdict(np.array([TOLD]), ["a"], images)
+    assert said == (
+        "rotation is a poor pretext here: the outermost two pixels alone give 100% of the turns "
+        "away"
+    )
+    assert rk.rotation_verdict(np.array([TOLD]), ["a"], images[:19]) == ""
+    inside = noise(100)
+    inside[:, 2:4, 2:4] = 255  # what lies further in does not count
+    assert rk.rotation_verdict(np.array([TOLD]), ["a"], inside) == ""

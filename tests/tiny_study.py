@@ -25,7 +25,9 @@ def marked_images(count, first):
     return images
 
 
-def tiny_splits(name="garments", *, num_labels, num_validation, seed, data_dir=None):
+def tiny_splits(
+    name="garments", *, num_labels, num_validation, seed, data_dir=None, image_size=None
+):
     """Two classes, 40 images marked 0 to 39 to learn from and 20 marked 100 to 119 to test on."""
     images, labels = marked_images(POOL, 0), np.arange(POOL) % 2
     unlabelled, labelled, validation = split_indices(
@@ -114,7 +116,8 @@ def pretrained(monkeypatch):
 
 def quick(output, arms=("knowing, well", "guessing"), budgets=(2, 6), seeds=(0, 1), **settings):
     settings = {"network": "two_conv", "pretrain_epochs": 1, "num_validation": 10} | settings
-    return run_study(arms, budgets, seeds, dataset="garments", output=output, verbose=0, **settings)
+    settings = {"verbose": 0} | settings
+    return run_study(arms, budgets, seeds, dataset="garments", output=output, **settings)
 
 
 def quick_text(folder):

@@ -22,7 +22,9 @@ import rotnet_keras
 from rotnet_keras import DatasetError, InputError, attach_head, conv_blocks_extractor
 
 # These hold what they are given and look at nothing.
-CONTAINERS = {"Examples", "Splits"} | {n for n in rotnet_keras.__all__ if n.endswith("Error")}
+CONTAINERS = {"Examples", "Familiar", "Splits"} | {
+    n for n in rotnet_keras.__all__ if n.endswith("Error")
+}
 CALLED = {n for n in rotnet_keras.__all__ if callable(getattr(rotnet_keras, n))}
 # A name of version 0.1 that became another is the same function.
 RENAMED = {n for n in CALLED if getattr(rotnet_keras, n).__name__ != n}
@@ -50,6 +52,8 @@ TABLE = pd.DataFrame(
 SUMMARY = pd.DataFrame({"arm": ["a", "a"], "num_labels": [10, 100], "mean": [50, 60], "ci95": 2})
 MISTAKEN = pd.DataFrame({"image": [5, 0], "turned_by": [0, 90], "taken_for": [180, 270]})
 MISTAKEN = MISTAKEN.assign(true_probability=0.25, taken_probability=0.75)
+GAIN = rotnet_keras.measure_gain(EXTRACTOR, IMAGES, LABELS, repeats=2)
+FAMILIAR = rotnet_keras.familiar_from(CLASSIFIER, IMAGES, IMAGES)
 SPREAD = np.ones((6, 3, 2))
 FILTERS = np.ones((3, 3, 1, 2))
 SHARED_OUT = np.full((6, 2, 2), 0.5)
@@ -140,7 +144,11 @@ VALUES = {
     "tensorboard": f"{OUTPUT}, either",
     "command": "python",
     "height": 500,
+    "gain": GAIN,
+    "held_out": IMAGES,
+    "familiar": FAMILIAR,
 }
+NAMED = {"names": [*"abcdef"], "parts": ["test"] * 6, "speaker": "it", "opens_on": "a"}
 EXCEPTIONS = {
     "align_maps": {"maps": [np.eye(2), -np.eye(2)]},
     "attention_maps": {"blocks": [1, 2]},
@@ -153,6 +161,7 @@ EXCEPTIONS = {
     "load_extractor": {"name": "two_conv_fashion_mnist"},
     "load_splits": {"name": "garments"},
     "make_splits": {"name": "mine", "num_labels": 2, "num_validation": 2},
+    "measure_gain": {"repeats": 2, "given": EXTRACTOR},
     "plot_attention_maps": {"maps": {"a": SPREAD}},
     "plot_neighbours": {"neighbours": [[0, 1], [2, 3]]},
     "plot_rotations": {"images": IMAGES[:2]},
@@ -161,9 +170,14 @@ EXCEPTIONS = {
     "rotation_mistakes": {"count": 3},
     "run_study": {"seeds": [0]},
     "save_classifier": {"path": f"{OUTPUT}.keras"},
-    "save_explorer": {"path": f"{OUTPUT}.html", "title": "a"},
+    "save_features": {
+        "path": f"{OUTPUT}.npz",
+        "table": pd.DataFrame({"file": ["one.png"], "f0": [0.5]}),
+    },
+    "save_explorer": {"path": f"{OUTPUT}.html", "title": "a", **NAMED},
     "save_projector": {"folder": OUTPUT},
     "save_report": {"folder": GIVEN / "run"},
+    "select_to_label": {"number": 4, "labels": np.array([0, 1, -1, -1, -1, -1])},
     "show_html": {"path": GIVEN / "page.html"},
     "split_indices": {"labels": np.arange(60) % 2, "num_labels": 10, "num_validation": 10},
     "spread_labels": {"labels": np.array([0, 1, -1, -1, -1, -1]), "neighbours": 2},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import pathlib
 
 import numpy as np
@@ -28,7 +29,8 @@ def digest_of_set(*arrays):
     """The same for images `(N, ...)` in any order and divided in any way among arrays."""
     total, number = 0, 0
     for array in arrays:
-        rows = np.ascontiguousarray(array).reshape(len(array), -1).view("uint8")
+        size = math.prod(array.shape[1:])  # which -1 does not find of no rows
+        rows = np.ascontiguousarray(array).reshape(len(array), size).view("uint8")
         for row in rows:
             total += int.from_bytes(hashlib.blake2b(row.data, digest_size=SIZE).digest(), "big")
         number += len(array)

@@ -131,7 +131,7 @@ RUN = {
     "images": _named(
         "your own pictures: FOLDER/unlabelled with pictures and FOLDER/labelled with a folder "
         "for each class, and FOLDER/test like it if you have one; or a folder for each class in "
-        "FOLDER, with --num-labels",
+        "FOLDER and nothing else",
         metavar="FOLDER",
     ),
     **READING,
@@ -148,8 +148,7 @@ RUN = {
     ),
     "backbone": _named(
         "two_conv, conv_blocks, ..., a network of keras.applications such as MobileNetV2, or "
-        "a .keras file",
-        "two_conv",
+        "a .keras file (default: two_conv for Fashion-MNIST, conv_blocks for other images)",
     ),
     "weights": _named(
         "'imagenet', or an .h5 file of the backbone's weights: adds arms that start from "
@@ -167,6 +166,12 @@ RUN = {
     **DATA_DIR,
     "manual_dir": _named("folder with the data set's original files", metavar="DIR"),
     "quick": _switch("a look at how it works, in about a minute"),
+    "minutes": _named(
+        "about how long it may take: training is shortened to fit (default: as long as it needs, "
+        "which is said beforehand)",
+        metavar="MINUTES",
+        type=float,
+    ),
     "explorer": _switch(
         "write explorer.html, too: test images as points to move over, network by network; "
         "takes one or two minutes more"
@@ -211,7 +216,11 @@ STUDY = {
         metavar="ARM",
         nargs="+",
     ),
-    "budgets": _number("labelled images in all", [10, 50, 100, 500, 1000, 5000], nargs="+"),
+    "budgets": _number(
+        "labelled images in all (default: 10 50 100 500 1000 5000; with --images those of them "
+        "that there are labels for)",
+        nargs="+",
+    ),
     "baseline": _named(
         "arm to compare with (default: the best of those without the pretext task)",
         "without pretext",
@@ -220,11 +229,15 @@ STUDY = {
     "seed": _number("the first one", 0),
     "num_seeds": _number("", 5, positive),
     **DATASET,
+    "images": _named(
+        "in its place, your own pictures: a folder as the main job takes it", metavar="FOLDER"
+    ),
+    "image_size": READING["image_size"],
     **_network("conv_blocks"),
     "pretrain_epochs": _number("", 10),
     "rotations": _number("of the pretext task", [*ANGLES], nargs="+", choices=ANGLES)
     | {"metavar": "DEGREES"},
-    "num_validation": _number("images", 10_000),
+    "num_validation": _number("images (default: 10000; with --images a sixth of the labels)"),
     "precision": _named("mixed_bfloat16 halves the time where the processor has it", "float32"),
     **_output("study"),
     **DATA_DIR,
@@ -237,6 +250,46 @@ PREDICT = {
     "white": LEVELS["white"] | {"help": "instead of that in training"},
     **BROKEN,
     "output": _named("CSV to write", "predictions.csv", "FILE"),
+}
+EMBED = {
+    "model": _named(
+        "the network; a head that it has is left out", "results/extractor.keras", "FILE"
+    ),
+    "fit": READING["fit"],
+    **LEVELS,
+    **BROKEN,
+    "output": _named("file to write: .npz, .csv or .parquet", "features.npz", "FILE"),
+}
+SELECT = {
+    "model": _named(
+        "the pretrained extractor; a classifier, the names of its classes beside it, looks for "
+        "pictures that it is unsure of",
+        "results/extractor.keras",
+        "FILE",
+    ),
+    "number": _number("pictures to choose", 50, positive),
+    "labelled": _named(
+        "folder with a folder for each class, whose pictures have labels (default: that of this "
+        "name in FOLDER, if FOLDER has a folder `unlabelled`, too)",
+        metavar="DIR",
+    ),
+    "method": _named(
+        "typical ones of groups, those that a classifier is unsure of, or a draw; auto: what was "
+        "found best for so many labels",
+        "auto",
+        None,
+        choices=("auto", "typical", "unsure", "random"),
+    ),
+    "fit": READING["fit"] | {"default": None},
+    "ground": LEVELS["ground"] | {"default": None},
+    "white": LEVELS["white"],
+    **BROKEN,
+    "seed": _number("of everything random", 0),
+    "output": _named("folder for the list and the sheet", "to_label", "DIR"),
+    "move": _named(
+        "move the chosen pictures there, to be sorted by hand; nothing is overwritten",
+        metavar="DIR",
+    ),
 }
 DESCRIBED = {
     "run": Job(
@@ -267,6 +320,19 @@ DESCRIBED = {
         PREDICT,
         {"folder": "FOLDER", "path": "--model"},
         "classify the pictures of a folder",
+    ),
+    "embed": Job(
+        "Write a network's features of each picture of a folder, and of the folders in it.",
+        EMBED,
+        {"folder": "FOLDER", "path": "--model"},
+        "write a network's features of the pictures of a folder",
+    ),
+    "select": Job(
+        "Choose the pictures of a folder that are worth a label next: a list with reasons, and a "
+        "sheet to look at.",
+        SELECT,
+        {"folder": "FOLDER", "path": "--model", "labels": "--labelled"},
+        "choose which pictures of a folder to label next",
     ),
 }
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
+import textwrap
 
 from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.names import printable
 from rotnet_keras.cli.described import typed
+from rotnet_keras.cli.typed import program
 
 
 def experiment(options):
-    from rotnet_keras.running.runtime import prepare_runtime
+    from rotnet_keras.cli.quiet import prepare_runtime
 
-    print(prepare_runtime(seed=options.seed))
+    if options.found is not None:
+        print(options.found.in_words, flush=True)
+    print(prepare_runtime(seed=options.seed), flush=True)
+    if options.found is not None and options.found.kind == "unlabelled":
+        _without_labels(options)
+        return
     from rotnet_keras._base.files import make_folder
     from rotnet_keras._base.locks import only_run
     from rotnet_keras.viewing.tensorboard import check_board
@@ -31,18 +39,53 @@ def experiment(options):
         print("\nA --quick run: too little training for these figures to mean much.")
 
 
-def _say_figures(runs, options):
-    from rotnet_keras.jobs.results import summarise
+def _without_labels(options):
+    """Pretrain on a folder's pictures, and say how to come to a classifier."""
+    from rotnet_keras.jobs.unlabelled import FEATURES, pretrain_and_embed
 
-    table = summarise(runs)
-    if options.images is not None:
-        table = table.drop(columns="blog")  # which had other images
-    print(f"\nAccuracy on test images in percent, {runs[0]['num_labels']} labels:\n")
-    print(table.to_string(float_format="{:.1f}".format, na_rep="-"))
+    asked = typed(options)
+    names = ("output", "image_size", "fit", "channels", "ground", "white", "broken")
+    asked = {name: asked[name] for name in (*names, "follow_links", "seed", "quick")}
+    results = pretrain_and_embed(options.images, **asked)
+    output, folder = printable(options.output), shlex.quote(printable(options.images))
+    command = shlex.join(program())
+    print(f"\nRotation accuracy {results['history']['accuracy'][-1]:.1%} in the last epoch.")
+    print(f"Written to {output}: extractor.keras, and {FEATURES} with its features of each picture")
+    print("\nWhat to do next, for a classifier:")
+    print("  Find the pictures that are most worth a label:")
+    print(f"    {command} select --model {output}/extractor.keras --number 50 {folder}")
+    print(f"  Put them into {folder}/labelled/, in a folder for each class, and all others into")
+    print(f"  {folder}/unlabelled/; then start this command again with another --output.")
+
+
+def _say_figures(runs, options):
+    """One run in sentences, several as a table of means and intervals."""
+    from rotnet_keras.jobs.results import check_results, summarise
+    from rotnet_keras.jobs.words import chance_of, choice_of, figures_of, next_of, verdict_of
+
+    if len(runs) > 1:
+        table = summarise(runs)
+        if options.images is not None:
+            table = table.drop(columns="blog")  # which had other images
+        print(f"\nAccuracy on test images in percent, {runs[0]['num_labels']} labels:\n")
+        print(table.to_string(float_format="{:.1f}".format, na_rep="-"))
+    run, folder = check_results(runs[0]), pathlib.Path(options.output)
+    if len(runs) > 1:
+        folder = folder / f"seed_{options.seed}"
+        print(f"\nSeed {options.seed}:")
+    print()
+    for said in (verdict_of(run), figures_of(run), chance_of(run), choice_of(run)):
+        if said:
+            print(textwrap.fill(printable(said), 100))
+    print("\nWhat to do next:")
+    for why, arguments in next_of(run, f"{folder}/"):
+        print(f"  {why}")
+        if arguments:
+            print(f"    {shlex.join(program())} {printable(arguments)}")
 
 
 def pretrain(options):
-    from rotnet_keras.running.runtime import prepare_runtime
+    from rotnet_keras.cli.quiet import prepare_runtime
 
     spread = {name: getattr(options, name) for name in ("devices", "hosts", "host")}
     runtime = prepare_runtime(**spread, seed=options.seed)
@@ -60,7 +103,7 @@ def pretrain(options):
 
 
 def study(options):
-    from rotnet_keras.running.runtime import prepare_runtime
+    from rotnet_keras.cli.quiet import prepare_runtime
 
     print(prepare_runtime(seed=options.seed))
     from rotnet_keras.study.run import run_study
@@ -70,15 +113,38 @@ def study(options):
     table = run_study(
         seeds=_seeds(options),
         rotations=[ANGLES.index(angle) for angle in options.rotations],
-        **typed(options, "baseline", "rotations", "seed", "num_seeds"),
+        **typed(options, "baseline", "rotations", "seed", "num_seeds", "images")
+        | _studied(options),
     )
     print("\nAccuracy on test images in percent; gain is paired by seed:\n")
     summary = summarise_study(table, baseline=options.baseline)
     shown = summary.drop(columns=["network", "pretrain_epochs", "rotations", "pretext"])
     print(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     written = [pathlib.Path(options.output) / name for name in ("study.csv", "accuracy.png")]
-    _draw_study(summary, options.dataset, written[1])
+    _draw_study(summary, options.images or options.dataset, written[1])
     print(f"\nWritten to {' and '.join(map(printable, written))}")
+
+
+def _studied(options):
+    """The data of a study, and how many labels of them; of own pictures, what there are."""
+    from rotnet_keras.study.run import BUDGETS
+
+    found, budgets, validation = options.found, options.budgets, options.num_validation
+    if found is None:
+        validation = 10_000 if validation is None else validation
+        return {"budgets": budgets or [*BUDGETS], "num_validation": validation}
+    from rotnet_keras.data.look import suitable_size
+
+    print(found.in_words, flush=True)
+    classes = len(found.labelled)
+    validation = found.num_validation if validation is None else validation
+    most = found.most_labels(validation) - classes  # so that each class has unlabelled ones, too
+    if budgets is None:
+        budgets = [budget for budget in BUDGETS if classes <= budget <= most] or [most]
+    found.check_num_labels(max(budgets), validation)
+    size = options.image_size or suitable_size(found.files)
+    data = {"dataset": pathlib.Path(options.images), "image_size": size}
+    return data | {"budgets": budgets, "num_validation": validation}
 
 
 def _check_study(options):
@@ -98,7 +164,7 @@ def _draw_study(summary, dataset, path):
     from rotnet_keras.viewing.axes import picture
     from rotnet_keras.viewing.charts import plot_budgets
 
-    name = "drawn stand-in garments" if dataset == "garments" else dataset
+    name = "drawn stand-in garments" if dataset == "garments" else printable(dataset)
     with picture(path, f"{name}: test accuracy, mean and 95% interval"):
         plot_budgets(summary)
 

@@ -8,7 +8,7 @@ import sys
 
 from rotnet_keras.cli.jobs import experiment, pretrain, study
 from rotnet_keras.cli.options import read_options
-from rotnet_keras.cli.picture_jobs import predict
+from rotnet_keras.cli.picture_jobs import embed, predict, select
 from rotnet_keras.cli.processes import (
     ONE_HOST,
     WATCHED,
@@ -18,9 +18,17 @@ from rotnet_keras.cli.processes import (
     stop_when_told,
     watch,
 )
+from rotnet_keras.cli.quiet import no_word_of_retracing
 from rotnet_keras.cli.typed import typed_command
 
-JOBS = {"run": experiment, "pretrain": pretrain, "study": study, "predict": predict}
+JOBS = {
+    "run": experiment,
+    "pretrain": pretrain,
+    "study": study,
+    "predict": predict,
+    "embed": embed,
+    "select": select,
+}
 
 
 def _say_what_can_be_said():
@@ -36,17 +44,19 @@ def main(arguments=None):
     _say_what_can_be_said()
     options = read_options(arguments)
     options.command = typed_command(arguments)
-    # TensorFlow's start-up notes about CPU instructions and missing GPUs say nothing to a user;
-    # this must be set before it is imported.
+    # Notes of TensorFlow's as it works say nothing to a user; `prepare_runtime` of `quiet` keeps
+    # back those of its start. This must be set before it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if options.job == "pretrain" and WATCHED in os.environ:
-        return be_watched(pretrain, arguments, options)
+        with no_word_of_retracing():
+            return be_watched(pretrain, arguments, options)
     if options.job == "pretrain" and (options.hosts is not None or hosts_are_set()):
         return watch(arguments, options)
     if options.job != "pretrain" and hosts_are_set():
         print(ONE_HOST, file=sys.stderr)
         return 2
-    return run_job(JOBS[options.job], arguments, options)
+    with no_word_of_retracing():
+        return run_job(JOBS[options.job], arguments, options)
 
 
 def run():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
+import re
 from typing import Any
 
 from rotnet_keras.cli.described import DESCRIBED
-from rotnet_keras.cli.typed import program
+from rotnet_keras.cli.typed import nearest, program
 
+CHOICE = re.compile(r"invalid choice: '?([^\s']*)'? \(choose from (.*)\)")
 HIDDEN: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
 # What options were called before this release.
 OLD = {
@@ -35,10 +39,18 @@ class Parser(argparse.ArgumentParser):
         if name in OLD:
             self.add_argument(OLD[name], dest=name, **how | HIDDEN)
 
+    def error(self, message):
+        """End with the usage and a message, which says what may be meant by a misspelt choice."""
+        choice = CHOICE.search(message)
+        if choice is not None:
+            message += _asking(nearest(choice[1], re.findall(r"[^\s',]+", choice[2])))
+        super().error(message)
+
 
 def read_options(arguments):
     """Read what was typed after the program's name; without a job's name it is the main job."""
-    parser = _whole_parser()
+    parser, parsers = _whole_parser()
+    _check_words(parser, parsers, arguments)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:  # said by the job's parser, which knows the job's options
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -48,8 +60,43 @@ def read_options(arguments):
     return options
 
 
+def _check_words(parser, parsers, arguments):
+    """End at a job or an option that there is not, before its value is taken for something else."""
+    first = arguments[0] if arguments else "--"
+    if not first.startswith("-") and first not in parsers:
+        folder = f"--images {first}" if os.path.isdir(first) else None
+        parser.error(
+            f"argument JOB: there is no job {first!r}, only {', '.join(parsers)}"
+            + _asking(nearest(first, parsers) or folder)
+        )
+    parser = parsers.get(first, parser)
+    taken = {name: action for action in parser._actions for name in action.option_strings}
+    unknown, words = None, []
+    for word in itertools.takewhile("--".__ne__, arguments):
+        if word.startswith("-") and not _is_number(word):
+            name = word.split("=")[0]
+            is_known = any(option.startswith(name) for option in taken) or name[:2] in taken
+            unknown = None if is_known else name
+        if unknown is not None:
+            words.append((word, unknown))
+    if words:
+        shown = [name for name, action in taken.items() if action.help != argparse.SUPPRESS]
+        parser.error(
+            f"unrecognized arguments: {' '.join(word for word, _ in words)}"
+            + _asking(nearest(words[0][1], shown))
+        )
+
+
+def _is_number(word):
+    return re.match(r"-\.?\d", word) is not None
+
+
+def _asking(meant):
+    return f"; did you mean {meant}?" if meant else ""
+
+
 def _whole_parser():
-    """The parser of the main job, with the other jobs in it."""
+    """The parser of the main job, with the other jobs in it, and all of them by name."""
     name = " ".join(program())
     parser = Parser(prog=name, usage=f"{name} [options]\n       {name} JOB [options]")
     _fill(parser, "run")
@@ -62,17 +109,18 @@ def _whole_parser():
     )
     for job, known in DESCRIBED.items():  # the main job's name is not in the help
         _fill(jobs.add_parser(job, **{"help": known.in_short} if known.in_short else {}), job)
-    return parser
+    return parser, jobs.choices
 
 
 def _fill(parser, job):
     """Have a parser read the options of a job."""
     parser.description = DESCRIBED[job].about
     group = None
-    if job == "run":
+    if job in ("run", "study"):
         group = parser.add_mutually_exclusive_group()
+    if job == "run":
         parser.add_argument("--grey", dest="channels", action="store_const", const=1, **HIDDEN)
-    if job == "predict":
+    if job in ("predict", "embed", "select"):
         parser.add_argument("folder", metavar="FOLDER", help="the pictures")
     for name, how in DESCRIBED[job].options.items():
         parser.option(name, group=group if name in ("dataset", "images") else None, **how)

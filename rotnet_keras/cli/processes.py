@@ -13,7 +13,8 @@ import warnings
 
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.names import printable, printable_lines
-from rotnet_keras.cli.typed import in_options, typed_command
+from rotnet_keras.cli.first_look import look_first
+from rotnet_keras.cli.typed import in_options, suggesting, typed_command
 
 WATCHED = "ROTNET_KERAS_WATCHED"
 ONE_HOST = (
@@ -26,13 +27,14 @@ LOST = 75  # "try again later", of sysexits.h: another process of the run is gon
 def run_job(job, arguments, options):
     """Do a job; what the user can mend becomes one line, and a trace only if it is asked for."""
     try:
-        with _short_warnings():
+        with _short_warnings(options.parser.spelt):
+            look_first(options)
             job(options)
     except InputError as error:  # whatever else is a fault in the program keeps its trace
         if options.traceback:
             traceback.print_exc()
         print(
-            f"rotnet_keras: {_in_short(in_options(error.said, options.parser.spelt))}",
+            f"rotnet_keras: {_in_short(in_options(suggesting(error.said), options.parser.spelt))}",
             file=sys.stderr,
         )
         return 2
@@ -43,10 +45,14 @@ def run_job(job, arguments, options):
 
 
 @contextlib.contextmanager
-def _short_warnings():
+def _short_warnings(spelt):
     """Within it, a warning is one line, as an error is, without the place in the program."""
     before = warnings.formatwarning
-    warnings.formatwarning = lambda said, *_, **__: f"rotnet_keras: {printable_lines(said)}\n"
+
+    def format_warning(said, *_, **__):
+        return f"rotnet_keras: {in_options(printable_lines(said), spelt)}\n"
+
+    warnings.formatwarning = format_warning
     try:
         yield
     finally:

@@ -61,6 +61,14 @@ def find_parts(folder, parts="any"):
     return _layout(folder, folders, roles, unlabelled, missing)
 
 
+def has_no_classes(folder):
+    """Whether there is nothing but pictures, or a folder of them that is called unlabelled."""
+    folders = _folders(folder)
+    if _has_pictures(folder):
+        return not folders
+    return [place.name.casefold() for place in folders] == ["unlabelled"]
+
+
 def _with_labelled(folder, folders, named, parts):
     """The layout of a folder that has a part named `labelled`, which may be divided itself."""
     labelled = named["labelled"]
@@ -79,13 +87,7 @@ def _with_labelled(folder, folders, named, parts):
             roles.setdefault("validation", place)
     missing = [part for part in PARTS if part not in named and part not in roles]
     others = [place for place in folders if place != labelled] + (inside if divided else [])
-    layout = _layout(folder, others, roles, named.get("unlabelled"), missing)
-    if layout.unlabelled is None:
-        raise DatasetError(
-            f"{printable(folder)} must hold unlabelled/ beside {_name(labelled)}/, got "
-            f"{_listed(folders)}; without such pictures, give {printable(labelled)} itself"
-        )
-    return layout
+    return _layout(folder, others, roles, named.get("unlabelled"), missing)
 
 
 def _layout(folder, folders, roles, unlabelled, missing):

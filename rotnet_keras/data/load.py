@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import pathlib
 from typing import Annotated, Any, Literal
@@ -12,19 +11,13 @@ import tensorflow as tf
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError, MissingPackageError
-from rotnet_keras._base.files import printable
 from rotnet_keras._base.values import Count, FilePath, Seed, Source, check_share, warn_caller
 from rotnet_keras.data import garments
 from rotnet_keras.data.decoding import Ground, White
-from rotnet_keras.data.folders import (
-    gather,
-    gather_classes,
-    list_pictures,
-    same_name,
-    say_left,
-)
-from rotnet_keras.data.layout import find_parts
+from rotnet_keras.data.folders import list_pictures, say_left
+from rotnet_keras.data.look import list_parts
 from rotnet_keras.data.named import SIZE, find_builder, load_named, stream_named
+from rotnet_keras.data.names import files_by_pixels
 from rotnet_keras.data.pictures import (
     Broken,
     Channels,
@@ -82,15 +75,16 @@ def load_splits(
 
     A folder of your own pictures has one of three forms:
 
-    - `unlabelled/` with pictures, in folders or not; `labelled/` with a folder for each class,
-      named like it; and, if you like, `test/` with the same. All labels are used, unless
-      `num_labels` says fewer.
-    - a folder for each class, and nothing else: then `num_labels` must be given. The other labels
-      serve to draw the classes in proportion and to measure on validation and test pictures, and
-      for nothing else.
+    - a folder for each class, named like it, and nothing else.
+    - `labelled/` with such folders; `unlabelled/` with pictures, in folders or not; and, if you
+      like, `test/` like `labelled/`.
     - a folder for training and one for the test, under any names that say so, which hold folders of
-      the same names; `unlabelled/`, if you like, else `num_labels` must be given. One for
-      validation is the test set where there is no other. `labelled/` may be divided like this, too.
+      the same names; `unlabelled/`, if you like. One for validation is the test set where there is
+      no other. `labelled/` may be divided like this, too.
+
+    All labels are used, unless `num_labels` says fewer: the other ones then serve to draw the
+    classes in proportion and to measure on validation and test pictures, and for nothing else.
+    Where all pictures have labels, none are unlabelled.
 
     Case does not matter in names of parts. What is not used, or passed over, is named in a warning
     of one line; what can be understood in two ways is refused.
@@ -182,29 +176,9 @@ def _is_known(name):
 
 def _list_parts(folder, parts, follow_links):
     """`{class: files}` to learn from, the same of the test, and files without labels."""
-    layout = find_parts(folder, parts)
-    left: collections.Counter[str] = collections.Counter()
-    linked: dict[str, Any] = {"root": folder, "follow_links": follow_links}
-    classes = gather_classes(layout.train, left, **linked)
-    test, unlabelled = {}, []
-    if layout.test is not None:
-        test = gather_classes(layout.test, left, least=1, **linked)
-        test = _of_known_classes(layout.test, test, classes)
-        missing = [printable(name) for name in classes if name not in test]
-        if missing:
-            layout.notes.append(f"{layout.test.name}/ has no pictures of {', '.join(missing)}")
-    if layout.unlabelled is not None:
-        unlabelled = gather(layout.unlabelled, left, **linked)
-    say_left(folder, left, layout.notes)
-    return classes, test, unlabelled
-
-
-def _of_known_classes(folder, test, classes):
-    """The test's pictures, by the names that their classes have in training."""
-    known = {same_name(name): name for name in classes}
-    if not {same_name(name) for name in test} <= known.keys():
-        raise DatasetError(f"{folder} must hold classes of {list(classes)}, got {list(test)}")
-    return {known[same_name(name)]: files for name, files in test.items()}
+    listed, left, notes = list_parts(folder, parts, follow_links)
+    say_left(folder, left, notes)
+    return listed
 
 
 def _read_parts(folder, listed, repeats, division, form, reading):
@@ -232,7 +206,8 @@ def _read_parts(folder, listed, repeats, division, form, reading):
     )
     skipped = tuple(str(file) for file, whole in zip(files, read, strict=True) if not whole)
     read_as = {"fit": form[1], "ground": reading["ground"], "white": white}
-    return dataclasses.replace(splits, skipped=skipped, **read_as)
+    named = files_by_pixels(images, sound, folder)
+    return dataclasses.replace(splits, skipped=skipped, files=named, **read_as)
 
 
 def _with_labels(classes, names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ class Splits:
     Attributes:
         name: of the data set.
         class_names: one a class, in the order of the labels.
-        unlabelled: `(N, H, W, C)` uint8 images; their labels are not kept.
+        unlabelled: `(N, H, W, C)` uint8 images, N 0 where all have labels; theirs are not kept.
         labelled: the few `Examples` to learn the classes from, stratified.
         validation: `Examples` to choose with.
         test: `Examples` to report on, the official test set where there is one.
@@ -61,6 +62,8 @@ class Splits:
         ground: what showed through pictures' transparency, as in `read_pictures`.
         white: levels of black and white in pictures of 16 bits; None where there were none.
         skipped: files of a folder that could not be read.
+        test_drawn: whether the test was drawn from the images with labels, having none of its own.
+        files: of a folder, the path of each picture within it, by a digest of its pixels.
     """
 
     name: str
@@ -74,11 +77,20 @@ class Splits:
     ground: int | tuple[int, int, int] = 255
     white: tuple[int, int] | None = None
     skipped: tuple[str, ...] = ()
+    test_drawn: bool = False
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """`(height, width, channels)` of every image."""
         return self.unlabelled.shape[1:]
+
+    @property
+    def training_images(self) -> np.ndarray:
+        """What may be pretrained on: the labelled images, then the unlabelled ones."""
+        if not len(self.unlabelled):
+            return self.labelled.images
+        return np.concatenate([self.labelled.images, self.unlabelled])
 
     @property
     def num_classes(self) -> int:
@@ -133,7 +145,7 @@ def make_splits(
         class_names: one a class; None names them by their numbers.
         name: of the data, for titles.
         num_labels: labelled images in all; the others join the unlabelled ones. None for all there
-            are, where there are unlabelled ones.
+            are, and if all have labels, none are unlabelled.
         num_validation: validation images in all; None for a sixth of the labelled ones.
         seed: of the draw.
 
@@ -153,6 +165,7 @@ def make_splits(
     images, labels, num_classes = check_every_class(images, labels, names and len(names))
     names = names or tuple(map(str, range(num_classes)))
     train = Examples(images, labels.astype("int32"))
+    drawn = test is None
     if test is None:
         train, test = _take(train, max(len(train.labels) // 6, num_classes), seed=0)
     test = Examples(*test)
@@ -163,13 +176,13 @@ def make_splits(
         train, unlabelled, num_labels, num_validation, num_classes, seed
     )
     test = Examples(test.images, test.labels.astype("int32"))
-    return Splits(str(name), names, rest, labelled, validation, test)
+    return Splits(str(name), names, rest, labelled, validation, test, test_drawn=drawn)
 
 
 def _divide(train, unlabelled, num_labels, num_validation, num_classes, seed):
     """Unlabelled images, labelled and validation examples."""
     left = len(train.labels) - num_validation
-    if unlabelled is not None and num_labels in (None, left):
+    if num_labels in (None, left):
         if not num_classes <= num_validation <= len(train.labels) - num_classes:
             raise InputError(
                 f"num_validation must lie in {num_classes}..{len(train.labels) - num_classes}, so "
@@ -177,12 +190,7 @@ def _divide(train, unlabelled, num_labels, num_validation, num_classes, seed):
             )
         labelled, validation = _take(train, num_validation, seed=seed)
         _check_classes_left(train.labels, labelled.labels, "num_validation", num_validation)
-        return unlabelled, labelled, validation
-    if num_labels is None:
-        raise InputError(
-            "num_labels must be given where no images are without labels, got None; it may be up "
-            f"to {left - num_classes}"
-        )
+        return train.images[:0] if unlabelled is None else unlabelled, labelled, validation
     some_stay_unlabelled(train.labels, num_labels, num_validation)
     counts = {"num_labels": num_labels, "num_validation": num_validation}
     rest, *drawn = split_indices(train.labels, **counts, seed=seed)
@@ -227,9 +235,11 @@ def some_stay_unlabelled(labels, num_labels, num_validation):
             )
     most = len(labels) - num_classes
     if num_labels + num_validation > most:
+        rest = most - num_validation
         raise InputError(
             f"num_labels + num_validation must be at most {most} of {len(labels)} training images, "
             f"so that some stay unlabelled; got {num_labels} + {num_validation}"
+            + (f": num_labels may be up to {rest}" if rest >= num_classes else "")
         )
 
 

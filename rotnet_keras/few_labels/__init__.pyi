@@ -14,7 +14,13 @@ from .probes import (
 from .recipe import (
     fit_few_labels as fit_few_labels,
 )
+from .selection import (
+    select_to_label as select_to_label,
+)
 from .semi_supervised import (
     self_train as self_train,
     train_jointly as train_jointly,
+)
+from .verdict import (
+    measure_gain as measure_gain,
 )

@@ -44,6 +44,7 @@ from rotnet_keras.blocks import Blocks, check_blocks, join_blocks
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.heads import HEAD, attach_head, check_extractor, copy_model
 
+STRENGTH, PIXEL_STRENGTH = 0.03, 0.01  # of the penalty on features, and on raw pixels
 NUM_REFERENCE = 5_000  # unlabelled images are plenty to know each feature's mean and spread
 
 
@@ -113,7 +114,7 @@ def linear_probe(
     blocks: OutputOrBlocks | None = None,
     unlabelled: UnlabelledImages | None = None,
     num_classes: AtLeastTwo | None = None,
-    strength: Positive = 0.03,
+    strength: Positive = STRENGTH,
     shifted: bool = False,
     grid: Count = 4,
     mirror: bool = True,
@@ -167,7 +168,7 @@ def pixel_probe(
     labels: Labels,
     *,
     num_classes: AtLeastTwo | None = None,
-    strength: Positive = 0.01,
+    strength: Positive = PIXEL_STRENGTH,
 ) -> keras.Model:
     """Fit logistic regression to raw pixels, the baseline that needs no network at all.
 
@@ -310,14 +311,24 @@ def _neighbours_vote(features, points, votes, knn):
     return model
 
 
-def _fit_linear(features, labels, reference, strength):
-    """Weights and biases, one column a class, of logistic regression on standardised features."""
+def mean_and_spread(reference):
+    """The mean of each feature, and what it is divided by so that all vary alike."""
     scaler = StandardScaler().fit(reference)
     spread = np.maximum(scaler.scale_, 1e-2 * scaler.scale_.mean())  # a rare feature stays small
-    regression = LogisticRegression(C=strength, max_iter=1_000)
-    regression.fit((features - scaler.mean_) / spread, labels)
-    weights, biases = regression.coef_.T / spread[:, None], regression.intercept_
-    biases = biases - scaler.mean_ @ weights
+    return scaler.mean_, spread
+
+
+def regression(points, labels, strength):
+    """Logistic regression on standardised features, as all probes here fit it."""
+    return LogisticRegression(C=strength, max_iter=1_000).fit(points, labels)
+
+
+def _fit_linear(features, labels, reference, strength):
+    """Weights and biases, one column a class, of logistic regression on standardised features."""
+    mean, spread = mean_and_spread(reference)
+    fitted = regression((features - mean) / spread, labels, strength)
+    weights, biases = fitted.coef_.T / spread[:, None], fitted.intercept_
+    biases = biases - mean @ weights
     if weights.shape[1] == 1:  # two classes: scikit-learn keeps only the logit of the second
         weights, biases = np.hstack([0 * weights, weights]), np.append(0 * biases, biases)
     return weights, biases

@@ -104,7 +104,7 @@ def fit_few_labels(
         precision: how layers compute while they learn, as in `cast_model`; "mixed_bfloat16" takes
             half the time where the machine has it.
         seed: of everything random.
-        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
+        verbose: as in `pretrain`.
 
     Returns:
         `(model, history)`: `keras.Model` from images to logarithms of class probabilities

@@ -107,7 +107,7 @@ def train_jointly(
         learning_rate: of Adam's first update; it falls to zero along a half cosine.
         precision: how layers compute, as in `cast_model`.
         seed: of heads, order and augmentation.
-        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
+        verbose: as in `pretrain`.
 
     Returns:
         `(model, history)`: `keras.Model` from images to logits `(B, num_classes)`, and Keras's
@@ -139,7 +139,7 @@ def train_jointly(
     classifier = _trainable_copy(extractor, num_classes, precision, seed)
     model = _Joint(_with_rotation_head(classifier, seed), weight)
     settings = {"updates": updates, "learning_rate": learning_rate, "verbose": verbose}
-    history = optimise(model, dataset, **settings)
+    history = optimise(model, dataset, name="joint training", **settings)
     return cast_model(classifier, "float32"), history
 
 
@@ -190,7 +190,7 @@ def self_train(
         learning_rate: of Adam's first update; it falls to zero along a half cosine.
         precision: how layers compute, as in `cast_model`.
         seed: of the head, order and augmentation.
-        verbose: Keras's progress bar: "auto" or 1 a bar, 2 a line an epoch, 0 nothing.
+        verbose: as in `pretrain`.
 
     Returns:
         `(model, history)`: `keras.Model` from images to logits `(B, num_classes)`, and Keras's
@@ -221,7 +221,7 @@ def self_train(
     shares = np.bincount(labels, minlength=num_classes) / len(labels)
     model = _SelfTraining(classifier, shares, threshold)
     settings = {"updates": updates, "learning_rate": learning_rate, "verbose": verbose}
-    history = optimise(model, dataset, **settings)
+    history = optimise(model, dataset, name="self-training", **settings)
     return cast_model(classifier, "float32"), history
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import keras
-from tqdm.auto import tqdm
 
 from rotnet_keras.data.augmentation import gentle_augmentation
 from rotnet_keras.evaluation import accuracy, are_uneven, test_figures
 from rotnet_keras.fine_tuning import fine_tune, train_from_scratch, train_head
+from rotnet_keras.running.lines import GoingOn
 from rotnet_keras.viewing.tensorboard import Curves
 
 # What the blog post of 2020 reports, on Fashion-MNIST with about 50,000 unlabelled images and
@@ -70,7 +70,7 @@ def curve_callbacks(board, run):
     return [] if board is None else [Curves(pathlib.Path(board) / run)]
 
 
-def budget_settings(budget, *, seed=0, quick=False):
+def budget_settings(budget, *, seed=0, most=300):
     """Return the settings of a training budget for `fit_classifier`, the same for every arm.
 
     Args:
@@ -78,7 +78,7 @@ def budget_settings(budget, *, seed=0, quick=False):
             blog's picture shows; or "long", until the validation accuracy stops rising, with
             images shifted at random by up to 2 of 28 pixels.
         seed: of the shifts.
-        quick: at most 10 epochs.
+        most: epochs of the long budget.
 
     Returns:
         A new dictionary of keyword arguments.
@@ -92,7 +92,7 @@ def budget_settings(budget, *, seed=0, quick=False):
         return {"epochs": 3, "batch_size": 125, "optimizer": sgd}
     slower = keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", factor=0.3, patience=10)
     return {
-        "epochs": 10 if quick else 300,
+        "epochs": most,
         "batch_size": 32,
         "optimizer": keras.optimizers.Adam(2e-3),
         "patience": 30,
@@ -108,8 +108,9 @@ def run_arms(
     given=None,
     checkpoints=None,
     seed=0,
-    quick=False,
+    most=300,
     tensorboard=None,
+    reached=lambda share, note: None,
     verbose=1,
 ):
     """Train every arm under every budget on the labelled images, and test each one once.
@@ -120,9 +121,10 @@ def run_arms(
         given: the extractor with weights from elsewhere; None leaves those arms out.
         checkpoints: folder for a `checkpoint` of each run, as in `fit_classifier`.
         seed: of new weights and the order of images.
-        quick: at most 10 epochs of the long budget.
+        most: epochs of the long budget.
         tensorboard: folder for TensorBoard's curves, one below it for each run, or None.
-        verbose: 0 for no progress bar.
+        reached: told before each run which share of them is done, and what is next.
+        verbose: 0 does not say which run goes on from an earlier one.
 
     Returns:
         `{(arm, budget): run}`; a run holds `model`, `history`, `epochs` that were trained,
@@ -132,13 +134,15 @@ def run_arms(
     weighted = {"class_weight": "balanced"} if are_uneven(splits.labelled.labels) else {}
     arms = [arm for arm in ARMS.values() if arm.start != "given" or given is not None]
     pairs, runs = [(arm, budget) for budget in BUDGETS for arm in arms], {}
-    for arm, budget in (bar := tqdm(pairs, desc="classifiers", disable=not verbose)):
-        bar.set_postfix_str(f"{arm.name}, {budget}")
+    for number, (arm, budget) in enumerate(pairs):
+        what = f"{arm.row}, {budget} training"
+        reached(number / len(pairs), what)
         name = f"{arm.name}_{budget}"
-        settings = budget_settings(budget, seed=seed, quick=quick)
+        settings = budget_settings(budget, seed=seed, most=most)
         # After the others, so that it sees what they add to the logs.
         curves = curve_callbacks(tensorboard, name)
         settings["callbacks"] = [*settings.get("callbacks", ()), *curves]
+        settings["callbacks"] += [GoingOn(what)] if verbose else []
         model, history = arm.fit(
             given if arm.start == "given" else extractor,
             *splits.labelled,
@@ -158,6 +162,27 @@ def run_arms(
             **test_figures(model, splits.test),
         }
     return runs
+
+
+def fit_again(choice, run, start, examples, num_classes, *, seed):
+    """Fit an arm to more images, for as many epochs as were best; there is nothing to watch.
+
+    Args:
+        choice: what has the `arm` and its `budget`.
+        run: of `run_arms`.
+        start: extractor.
+        examples: `Examples`.
+        num_classes: of the whole.
+        seed: as of `run_arms`.
+    """
+    settings = budget_settings(choice.budget, seed=seed, most=run["epochs"])
+    if choice.budget == "long":
+        watched = run["history"].history["val_accuracy"]
+        settings |= {"epochs": watched.index(max(watched)) + 1, "patience": None, "callbacks": ()}
+    if are_uneven(examples.labels):
+        settings["class_weight"] = "balanced"
+    fit = ARMS[choice.arm].fit
+    return fit(start, *examples, num_classes=num_classes, seed=seed, verbose=0, **settings)[0]
 
 
 def arms_of(runs):

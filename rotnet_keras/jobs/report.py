@@ -17,9 +17,13 @@ from rotnet_keras._base.values import FilePath, Seeds, Text
 from rotnet_keras.jobs.blog import ARMS, BLOG, BUDGETS
 from rotnet_keras.jobs.results import FILE, check_runs, read_results, summarise
 from rotnet_keras.jobs.settings import USUAL
+from rotnet_keras.jobs.words import chance_between, chance_of, choice_of, verdict_of
 
 PAGE = "report.html"
-PICTURES = ("rotations", "umap", "model", "accuracies", "training", "confusion")
+PICTURES = (
+    *("rotations", "umap", "model", "accuracies", "training", "confusion"),
+    *("mistakes", "labels"),
+)
 MINUS = "\N{MINUS SIGN}"
 MOST_LISTED = 20  # files that could not be read
 ALWAYS_SAID = ("backbone", "seed")  # also where they are as usual
@@ -122,6 +126,8 @@ def _of_one(place, run):
     class_names = _class_names(place)
     return {
         "run": run,
+        "sentences": [said for said in (verdict_of(run), choice_of(run), chance_of(run)) if said],
+        "chance": {budget: chance_between(run, budget) for budget in BUDGETS},
         "class_names": class_names,
         "skipped": [str(name) for name in run.skipped][:MOST_LISTED],
         "pictures": {name: _picture(place / f"{name}.png") for name in PICTURES},
@@ -130,7 +136,7 @@ def _of_one(place, run):
         "call": _call(run.asked, run.in_memory),
         "settings": {
             name.replace("_", " "): value
-            for name, value in run.asked.items()
+            for name, value in (run.asked | {"backbone": run.backbone}).items()
             if value is not None and (name in ALWAYS_SAID or value != USUAL[name])
         },
     }

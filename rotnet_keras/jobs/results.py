@@ -27,12 +27,23 @@ from rotnet_keras._base.values import (
 )
 from rotnet_keras.data.identity import OF_EVERY_SEED, what_changed
 from rotnet_keras.evaluation import ci95, rotation_accuracy
+from rotnet_keras.few_labels.verdict import Gain
 from rotnet_keras.jobs.blog import ARMS, BLOG, BLOG_ARMS, BLOG_DATA, BUDGETS, arms_of
+from rotnet_keras.jobs.choice import Choice
+from rotnet_keras.jobs.plan import Plan
 from rotnet_keras.jobs.settings import DECIDING, USUAL, RunSettings
 
 FILE = "results.json"
 FORMAT = 1  # of the file; earlier ones have no number, and are read like it
 PACKAGES = ("rotnet-keras", "tensorflow", "keras", "tensorflow-datasets", "umap-learn", "numpy")
+
+
+# What its parts hold.
+PARTS: dict[str, dict[str, Any]] = {
+    "recipe": {"validation_accuracy": float, "test_accuracy": float},
+    "chosen": {"row": str, **typing.get_type_hints(Choice)},
+    "plan": typing.get_type_hints(Plan),
+}
 
 
 class NewerError(InputError):
@@ -66,6 +77,12 @@ class RunResults:
     rotation_accuracy: float
     arms: dict[str, dict[str, float]]
     balanced: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    recipe: dict[str, float] = dataclasses.field(default_factory=dict)
+    chosen: dict[str, Any] = dataclasses.field(default_factory=dict)
+    verdict: dict[str, Any] = dataclasses.field(default_factory=dict)
+    recipe_verdict: dict[str, Any] = dataclasses.field(default_factory=dict)
+    pretext: str = ""
+    plan: dict[str, int] = dataclasses.field(default_factory=dict)
     epochs: dict[str, int] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -93,7 +110,7 @@ def results_of(run):
         num_unlabelled=len(run.images),
         dataset=splits.name,
         fit=splits.fit,
-        backbone=settings.asked["backbone"],
+        backbone=_name_of(run.backbone),
         num_labels=len(splits.labelled.labels),
         num_validation=len(splits.validation.labels),
         seed=settings.asked["seed"],
@@ -107,8 +124,14 @@ def results_of(run):
         rotation_accuracy=rotation_accuracy(run.models["rotation_model"], splits.test.images),
         arms=_figures(run.arms, "test_accuracy"),
         balanced=_figures(run.arms, "balanced_accuracy"),
+        recipe=_accuracies(run.recipe),
+        chosen=dataclasses.asdict(run.chosen) | {"row": run.chosen.row},
+        verdict=run.gain.as_dict() if run.gain else {},
+        pretext=run.pretext,
+        recipe_verdict=run.dear_gain.as_dict() if run.dear_gain else {},
+        plan=run.plan.as_dict(),
         epochs=epochs | {"pretraining": len(run.rotation_history.epoch)},
-        seconds=run.seconds,
+        seconds=run.whole.seconds,
         versions=package_versions(),
     )
 
@@ -121,6 +144,15 @@ def _figures(runs, which):
         arm.name: {budget: runs[arm.name, budget][which] for budget in BUDGETS}
         for arm in arms_of(runs)
     }
+
+
+def _accuracies(recipe):
+    """The figures of the recipe, by name."""
+    return {name: value for name, value in (recipe or {}).items() if name != "model"}
+
+
+def _name_of(backbone):
+    return getattr(backbone, "name", None) or str(backbone)
 
 
 def package_versions():
@@ -167,10 +199,23 @@ def _check_kinds(results):
     for name, hint in typing.get_type_hints(RunResults).items():
         if not _is(getattr(results, name), hint):
             raise InputError(f"its {name} cannot be {got(getattr(results, name))}")
+    for name, kinds in PARTS.items():
+        part = getattr(results, name)
+        if part and not all(field in part and _is(part[field], kinds[field]) for field in kinds):
+            raise InputError(f"its {name} cannot be {got(part)}")
+    for part in filter(None, (results.verdict, results.recipe_verdict)):
+        _check_verdict(part)
     if len(results.image_shape) != 3:
         raise InputError(f"its image_shape must be three whole numbers, got {results.image_shape}")
     if unknown := {*results.asked} - {*USUAL} | {*results.in_memory} - {"dataset", "backbone"}:
         raise InputError(f"run_experiment has no settings {sorted(unknown)}")
+
+
+def _check_verdict(part):
+    try:
+        Gain.from_dict(part).in_words  # noqa: B018  says all of it
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"its verdict cannot be {got(part)}") from error
 
 
 def _is(value, hint):
@@ -265,6 +310,7 @@ def summarise(results: Runs) -> pd.DataFrame:
         `pandas.DataFrame`, one row a figure, in percent: `blog`, `mean` over the runs, `ci95`
         (half the width of the 95% interval of Student's t; NaN for one run) and `runs`. "gain" is
         fine-tuned minus from scratch, paired by run; the blog has no arms with given weights.
+        "recipe" is `fit_few_labels`, where images were large enough for it.
         Where classes are of uneven size, "balanced" figures are the mean accuracy on a class.
 
     Raises:
@@ -284,6 +330,8 @@ def summarise(results: Runs) -> pd.DataFrame:
             figures[f"{arm}, {budget}"] = [run["arms"][arm][budget] for run in results]
         pairs = zip(figures[f"fine_tuned, {budget}"], figures[f"scratch, {budget}"], strict=True)
         figures[f"gain, {budget}"] = [tuned - scratch for tuned, scratch in pairs]
+    if all(run.get("recipe") for run in results):
+        figures["recipe"] = [run["recipe"]["test_accuracy"] for run in results]
     if all(run.get("balanced") for run in results):
         for budget in BUDGETS:
             for arm in arms:

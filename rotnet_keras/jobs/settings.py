@@ -17,16 +17,17 @@ from rotnet_keras._base.files import replace_text
 from rotnet_keras._base.values import check_source
 from rotnet_keras.data.identity import what_changed
 from rotnet_keras.data.splits import Examples, Splits
+from rotnet_keras.jobs.plan import Plan
 
 READING = (
     *("image_size", "fit", "channels", "ground", "white", "broken"),
     *("repeats", "parts", "follow_links"),
 )
 NETWORK = ("backbone", "weights", "layer")
-SETTINGS, DATA = "settings.json", "data"  # of an unfinished run: the file, and a part of it
+SETTINGS, DATA, PLAN = "settings.json", "data", "plan"  # of an unfinished run: file and parts
 DIVISION = ("num_labels", "num_validation")
 # What decides the figures, in the order of the file. Where a run lies and what it shows do not.
-DECIDING = ("dataset", *READING, *NETWORK, *DIVISION, "seed", "quick")
+DECIDING = ("dataset", *READING, *NETWORK, *DIVISION, "seed", "quick", "minutes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RunSettings:
     repeats: str = "raise"
     parts: str = "any"
     follow_links: bool = False
-    backbone: Any = "two_conv"
+    backbone: Any = None
     weights: Any = None
     layer: str | None = None
     seed: int = 0
@@ -54,6 +55,7 @@ class RunSettings:
     data_dir: str | os.PathLike[str] | None = None
     manual_dir: str | os.PathLike[str] | None = None
     quick: bool = False
+    minutes: float | None = None
     explorer: bool = False
     tensorboard: str | os.PathLike[str] | None = None
     verbose: int = 1
@@ -103,7 +105,9 @@ def check_data(name, value):
     for part in ("labelled", "validation", "test"):
         parts[part] = Examples(*check_examples(*getattr(value, part), whose=f"{name}.{part} "))
         check_have_names(parts[part].labels, value.class_names)
-    unlabelled = check_images(value.unlabelled, f"{name}.unlabelled")
+    unlabelled = value.unlabelled
+    if len(unlabelled):  # there need not be any
+        unlabelled = check_images(unlabelled, f"{name}.unlabelled")
     check_square(unlabelled.shape, f"{name}.unlabelled")
     shapes = {unlabelled.shape[1:], *(part.images.shape[1:] for part in parts.values())}
     if len(shapes) > 1:
@@ -159,9 +163,21 @@ def check_same_run(unfinished: pathlib.Path, settings: RunSettings, data=None):
         )
 
 
-def write_settings(unfinished: pathlib.Path, settings: RunSettings, data: dict[str, str]):
-    """Leave in the folder what `check_same_run` looks at."""
-    replace_text(unfinished / SETTINGS, json.dumps(settings.deciding | {DATA: data}))
+def write_settings(
+    unfinished: pathlib.Path, settings: RunSettings, data: dict[str, str], plan: Plan
+):
+    """Leave in the folder what `check_same_run` looks at, and how long it trains."""
+    also = {DATA: data, PLAN: plan.as_dict()}
+    replace_text(unfinished / SETTINGS, json.dumps(settings.deciding | also))
+
+
+def kept_plan(unfinished: pathlib.Path):
+    """The lengths of training of an unfinished run, or None: they may depend on the machine."""
+    path = unfinished / SETTINGS
+    try:
+        return Plan(**json.loads(path.read_text(encoding="utf-8"))[PLAN])
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _holds_more_than_parts(unfinished):

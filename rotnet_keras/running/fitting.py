@@ -15,11 +15,12 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import got
 from rotnet_keras.running.checkpoint import SHARED
 from rotnet_keras.running.hosts import from_every_host, host_share
+from rotnet_keras.running.lines import progress_of_fit, say_going_on
 
 STREAMED = 1000  # images of a stream that tell it from another
 
 
-def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
+def optimise(model, dataset, *, updates, learning_rate, loss=None, name="training", verbose=0):
     """Train a model in place for a number of updates, for comparisons at equal effort.
 
     AdamW, with a learning rate that falls to zero along a half cosine; `fit` ends by putting the
@@ -33,26 +34,35 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, verbose=0):
     )
     model.compile(_scaled(optimizer, model), loss)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    verbose, shown = progress_of_fit(name, verbose)
     plan = {"steps_per_epoch": updates, "epochs": 1, "shuffle": False, "verbose": verbose}
-    return model.fit(dataset, callbacks=[StopWhereDiverged()], **plan)
+    return model.fit(dataset, callbacks=[StopWhereDiverged(), *shown], **plan)
 
 
-def fit(model, batches, held_out, checkpoint, callbacks, *, steps, epochs, **settings):
+def fit(
+    model, batches, held_out, checkpoint, callbacks, *, steps, epochs, name, verbose, **settings
+):
     """Keras's `fit`, from where a checkpoint has got to; return the history of all epochs.
 
-    `batches(first)` are the shuffled batches of the run, from the one of number `first` on.
+    `batches(first)` are the shuffled batches of the run, from the one of number `first` on; `name`
+    is what lines about it begin with.
     """
     done = checkpoint.first_epoch(epochs) if checkpoint else 0
+    if verbose != 0:
+        say_going_on(name, done, epochs)
+    verbose, shown = progress_of_fit(name, verbose)
+    last = [*shown, *([checkpoint] if checkpoint else [])]
     try:
         history = model.fit(
             batches(done * steps),
             validation_data=held_out,
             # First, so that no other callback keeps or writes what is not finite.
-            callbacks=[StopWhereDiverged(), *callbacks, *([checkpoint] if checkpoint else [])],
+            callbacks=[StopWhereDiverged(), *callbacks, *last],
             shuffle=False,
             steps_per_epoch=steps,
             initial_epoch=done,
             epochs=epochs,
+            verbose=verbose,
             **settings,
         )
     except tf.errors.FailedPreconditionError as error:

@@ -10,9 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.digests import digest
@@ -38,6 +36,7 @@ from rotnet_keras.evaluation import accuracy, rotation_accuracy, test_figures
 from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import NETWORKS
 from rotnet_keras.rotation import ROTATIONS, Rotations
+from rotnet_keras.running.lines import GoingOn, Steps, say
 from rotnet_keras.study.arms import ARMS
 from rotnet_keras.study.rows import DATA, SAME
 from rotnet_keras.study.table import append_row, data_column, read_study, row_key, row_keys
@@ -88,6 +87,7 @@ def run_study(
     pretrain_epochs: Count = 10,
     rotations: Rotations = ROTATIONS,
     num_validation: Count = 10_000,
+    image_size: Count | None = None,
     precision: Precision = "float32",
     output: FilePath = "study",
     data_dir: FilePath | None = None,
@@ -104,16 +104,17 @@ def run_study(
         arms: names from `ARMS`; None for all that the network has the blocks for.
         budgets: numbers of labelled images in all.
         seeds: whole numbers.
-        dataset: name for `load_splits`.
+        dataset: name or folder for `load_splits`.
         network: a name from `NETWORKS`.
         pretrain_epochs: passes over the images, each turned once at random in a pass.
         rotations: the quarter turns that the pretext task tells apart.
         num_validation: images whose accuracy goes into the table.
+        image_size: height and width of images, as in `load_splits`.
         precision: Keras's name for how layers compute while they learn.
         output: folder for `study.csv`, which grows by a row for each finished run, and for the
             pretrained networks, with a checkpoint of one that is in progress.
         data_dir: as in `load_splits`.
-        verbose: 0 for no progress bar.
+        verbose: 0 for no word on its progress.
 
     Returns:
         `pandas.DataFrame` of the runs that were asked for, in the columns of `study.csv`,
@@ -138,7 +139,7 @@ def run_study(
         "num_validation": num_validation,
         "precision": precision,
     }
-    load = functools.partial(load_splits, dataset, num_validation=num_validation, data_dir=data_dir)
+    load = functools.partial(load_splits, dataset, data_dir=data_dir, image_size=image_size)
     arms, budgets, runs = arms or _fitting_arms(network), list(budgets), []
     for seed in seeds:
         for budget in budgets:
@@ -147,18 +148,18 @@ def run_study(
     with only_run(folder):
         same = {name: settings[name] for name in SAME}
         read_study(folder / TABLE, **same)  # said before the work, not after it
-        data = _data_of(load, budgets)
+        data = _data_of(load, budgets, num_validation)
         done = set(row_keys(read_study(folder / TABLE, data=data, **same)))
         todo = [run | {DATA: data} for run in runs if row_key(run) not in done]
-        _run_all(todo, load, rotations, folder, verbose)
+        _run_all(todo, load, rotations, folder, verbose, done=len(runs) - len(todo))
         table = read_study(folder / TABLE, **same)
     wanted = {row_key(run) for run in runs}
     return table[[key in wanted for key in row_keys(table)]]
 
 
-def _data_of(load, budgets):
+def _data_of(load, budgets, num_validation):
     """What the rows say of the data: of all images, and of a draw that no row's seed changes."""
-    splits = load(num_labels=min(budgets), seed=0)
+    splits = load(num_labels=min(budgets), num_validation=num_validation, seed=0)
     most = len(splits.unlabelled) + len(splits.labelled.labels) - splits.num_classes
     if max(budgets) > most:
         raise InputError(
@@ -169,15 +170,17 @@ def _data_of(load, budgets):
     return data_column(identity_of(splits) | {"labels": digest(*splits.validation)})
 
 
-def _run_all(todo, load, rotations, folder, verbose):
+def _run_all(todo, load, rotations, folder, verbose, *, done):
     """Do every run, and add its row when it is done."""
     drawn = None
-    for run in (bar := tqdm(todo, desc="study", disable=not verbose, smoothing=0.1)):
-        bar.set_postfix_str(f"seed {run['seed']}, {run['num_labels']} labels, {run['arm']}")
-        draw = {name: run[name] for name in ("num_labels", "seed")}
+    if verbose and done:
+        say(f"study: {done} of {done + len(todo)} runs are there already")
+    for run in (steps := Steps(todo, "study", "auto" if verbose else 0)):
+        steps.note(f"seed {run['seed']}, {run['num_labels']} labels, {run['arm']}")
+        draw = {name: run[name] for name in ("num_labels", "num_validation", "seed")}
         if draw != drawn:
             splits, drawn = load(**draw), draw
-        extractor, facts = _pretrained(splits, run, rotations, folder)
+        extractor, facts = _pretrained(splits, run, rotations, folder, verbose)
         append_row(folder / TABLE, run | facts | _result(run, extractor, splits))
         del extractor
         free_memory()
@@ -216,7 +219,7 @@ def _result(run, extractor, splits):
     }
 
 
-def _pretrained(splits, run, rotations, folder):
+def _pretrained(splits, run, rotations, folder, verbose):
     """The extractor of a seed and what is known of it, from the folder if it is there."""
     parts = [*SAME, DATA, "network", "pretrain_epochs", "rotations", "seed"]
     texts = [digest(run[DATA])[:8] if part == DATA else str(run[part]) for part in parts]
@@ -226,7 +229,8 @@ def _pretrained(splits, run, rotations, folder):
     checkpoint = folder / f"{name}.weights.h5"
     if not facts.exists():
         start, whole = time.perf_counter(), not checkpoint.exists()
-        images = np.concatenate([splits.labelled.images, splits.unlabelled])
+        said = {"callbacks": [GoingOn(f"pretraining of seed {run['seed']}")]} if verbose else {}
+        images = splits.training_images
         model, _ = pretrain_for_transfer(
             NETWORKS[run["network"]](splits.image_shape, run["seed"]),
             images,
@@ -236,6 +240,7 @@ def _pretrained(splits, run, rotations, folder):
             checkpoint=checkpoint,
             seed=run["seed"],
             verbose=0,
+            **said,
         )
         # Unknown where an earlier call did a part of it.
         seconds = round(time.perf_counter() - start, 1) if whole else None

@@ -22,6 +22,9 @@ from .inside import (
     first_filters as first_filters,
     similar_images as similar_images,
 )
+from .label_curve import (
+    plot_label_curve as plot_label_curve,
+)
 from .maps import (
     align_maps as align_maps,
     umap_map as umap_map,

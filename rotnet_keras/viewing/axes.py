@@ -50,6 +50,15 @@ def check_axes_shape(axes, shape):
         raise InputError(f"axes must be an array of {wanted}, got {got(axes)}")
 
 
+def named_or_without(labels, class_names):
+    """A relation: each label has a name, or is -1, which says that an image has none."""
+    if labels.min() < -1 or labels.max() >= len(class_names):
+        raise InputError(
+            f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, or be -1 "
+            f"for no label, got {labels.min()}..{labels.max()}"
+        )
+
+
 def _check_file(name, path):
     check_path(name, path)
     if not pathlib.Path(path).name:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from rotnet_keras._base.arrays import (
@@ -15,13 +17,22 @@ from rotnet_keras._base.arrays import (
     check_array,
     check_features,
     check_finite,
-    check_have_names,
     check_labels,
 )
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.values import Names, check_list, check_mapping, check_table, got
-from rotnet_keras.viewing.axes import Axes, axes_or_new, shown_text
+from rotnet_keras.viewing.axes import (
+    Axes,
+    axes_or_new,
+    named_or_without,
+    shown_text,
+    wrapped_lines,
+)
+
+SMALLEST_POINT, LARGEST_POINT = 4, 60  # of a map: from 10,000 images on, and up to 44 of them
+NO_LABEL = "#C8C8C8"  # the colour of images without one
+NAMES_WIDTH, NAMES_A_COLUMN = 24, 25  # of a map's legend
 
 
 def _recorded(history):
@@ -138,13 +149,16 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
     return ax
 
 
-@public(_one_label_a_point, check_have_names)
+@public(_one_label_a_point, named_or_without)
 def plot_map(points: Points, labels: Labels, class_names: Names, *, ax: Axes | None = None) -> Axes:
     """Scatter a two-dimensional map of images, coloured by class, with a legend of the names.
 
+    The fewer points there are, the larger they are drawn; in an order drawn at random, so that no
+    class covers the others.
+
     Args:
         points: `(N, 2)`, as `umap_points` returns them.
-        labels: `(N,)` whole numbers.
+        labels: `(N,)` whole numbers; -1 for an image without a label, grey and beneath the others.
         class_names: one a class.
         ax: axes to draw on; None makes a figure.
 
@@ -156,17 +170,23 @@ def plot_map(points: Points, labels: Labels, class_names: Names, *, ax: Axes | N
             label for each, a label has no name, or `ax` is not axes of matplotlib.
 
     Example:
-        >>> ax = plot_map(np.zeros((4, 2)), np.array([0, 0, 1, 1]), ["Bag", "Coat"])
+        >>> ax = plot_map(np.zeros((4, 2)), np.array([0, 0, 1, -1]), ["Bag", "Coat"])
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
-        ['Bag', 'Coat']
+        ['Bag', 'Coat', 'no label']
     """
-    ax, names = axes_or_new(ax, figsize=(8.5, 6.5)), list(class_names)
-    colours = plt.get_cmap("tab10" if len(names) <= 10 else "gist_rainbow")
-    for label, name in enumerate(names):
-        colour = colours(label if len(names) <= 10 else label / len(names))
-        x, y = points[labels == label].T
-        ax.scatter(x, y, s=4, color=colour, alpha=0.6, linewidths=0, label=shown_text(name))
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=4, frameon=False)
+    columns = math.ceil(len(class_names) / NAMES_A_COLUMN)
+    ax = axes_or_new(ax, figsize=(6.5 + 2 * columns, 6.5))
+    colours = _colours_of_classes(len(class_names))
+    without, known = points[labels < 0], labels >= 0
+    ax.scatter(*without.T, s=0.6 * _point_size(len(points)), color=NO_LABEL, linewidths=0)
+    _scatter_mixed(points[known], colours[labels[known]], ax)
+    entries = [*zip(class_names, colours, strict=True), *[("no label", NO_LABEL)][: len(without)]]
+    style = {"frameon": False, "ncols": columns, "loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    ax.legend(
+        [Line2D([], [], marker="o", ls="", color=colour) for _, colour in entries],
+        [wrapped_lines(name, NAMES_WIDTH) for name, _ in entries],
+        **style,
+    )
     ax.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
     return ax
 
@@ -272,6 +292,26 @@ def plot_confusion(matrix: Matrix, class_names: Names, *, ax: Axes | None = None
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
     ax.set(xlabel="predicted class", ylabel="true class")
     return ax
+
+
+def _point_size(count):
+    """Area of a point in square points, so that few are seen and many do not cover each other."""
+    return float(np.clip(400 / math.sqrt(max(count, 1)), SMALLEST_POINT, LARGEST_POINT))
+
+
+def _colours_of_classes(count):
+    """`(count, 4)` colours, ten that differ well, or as many as it takes around the rainbow."""
+    if count <= 10:
+        return plt.get_cmap("tab10")(range(count))
+    return plt.get_cmap("gist_rainbow")(np.arange(count) / count)
+
+
+def _scatter_mixed(points, colours, ax):
+    """Draw points in an order drawn at random, and where they are large, with an edge."""
+    order, size = np.random.default_rng(0).permutation(len(points)), _point_size(len(points))
+    small = size == SMALLEST_POINT
+    style = {"alpha": 0.6, "linewidths": 0} if small else {"alpha": 0.85, "linewidths": 0.4}
+    ax.scatter(*points[order].T, s=size, c=colours[order], edgecolors="white", **style)
 
 
 def _draw_arms(summary, ax):

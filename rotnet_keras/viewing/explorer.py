@@ -13,7 +13,6 @@ import keras
 import numpy as np
 from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource, Range1d
-from bokeh.palettes import cividis
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 from PIL import Image
@@ -26,7 +25,6 @@ from rotnet_keras._base.arrays import (
     check_array,
     check_finite,
     check_fits,
-    check_have_names,
     images_are_square,
     one_label_an_image,
 )
@@ -38,19 +36,14 @@ from rotnet_keras._base.values import Names, Seed, Text, check_mapping, got
 from rotnet_keras.blocks import block_names, join_blocks
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.heads import check_extractor
+from rotnet_keras.viewing.axes import named_or_without
+from rotnet_keras.viewing.legends import colourings_of
 from rotnet_keras.viewing.maps import Cache, align_maps, umap_points
 from rotnet_keras.viewing.pages import HtmlPath, image_grid
 
 LARGEST_SHOWN = 48  # pixels of a side: of larger images the page holds smaller copies
-# The scheme "muted" of Paul Tol's technical note SRON/EPS/TN/09-002 and a grey: colours that
-# people tell apart whatever kind of colour blindness they have.
-COLOURS = (
-    *("#332288", "#DDCC77", "#117733", "#CC6677", "#88CCEE"),
-    *("#AA4499", "#44AA99", "#882255", "#999933", "#777777"),
-)
-SHAPES = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star")
-RIGHT, WRONG = ("#9DB4C8", "circle"), ("#B32D00", "triangle")
-MOST_LEVELS = 11
+MOST_AS_PICTURES = 300  # images, of which fewer have room to be seen as such
+LARGEST_OF_FEW = 112  # pixels of a side of those: as large as the card shows them
 
 
 def _depths(features):
@@ -128,6 +121,20 @@ def _told_of_each_image(images, class_names, logits, rotation_accuracies):
         )
 
 
+def _named_each_image(images, names, parts):
+    for argument, values in (("names", names), ("parts", parts)):
+        if values is not None and len(values) != len(images):
+            raise InputError(
+                f"{argument} must be {len(images)}, one for each of the images, got {got(values)}"
+            )
+
+
+def _opens_on_a_network(features_by_name, opens_on):
+    if opens_on is not None and opens_on not in features_by_name:
+        networks = tuple(features_by_name)
+        raise InputError(f"opens_on must be one of the networks {networks}, got {opens_on!r}")
+
+
 def _check_networks(name, networks):
     """Return extractors by name, or raise unless they have the same blocks."""
     check_mapping(name, networks, "extractors by name")
@@ -152,7 +159,13 @@ Networks = Annotated[Mapping[str, keras.Model], _check_networks]
 
 
 @public(
-    images_are_square, one_label_an_image, check_have_names, _a_row_an_image, _told_of_each_image
+    images_are_square,
+    one_label_an_image,
+    named_or_without,
+    _a_row_an_image,
+    _told_of_each_image,
+    _named_each_image,
+    _opens_on_a_network,
 )
 def save_explorer(
     path: HtmlPath,
@@ -163,17 +176,21 @@ def save_explorer(
     *,
     logits: Logits | None = None,
     rotation_accuracies: Shares | None = None,
+    names: Names | None = None,
+    parts: Names | None = None,
+    speaker: Text = "the model",
+    opens_on: Text | None = None,
     title: Text = "What the network makes of the images",
     seed: Seed = 0,
     cache: Cache = None,
 ) -> pathlib.Path:
     """Write a page that shows images as points, close where their features are alike.
 
-    Hovering, tapping or the arrow keys show a point's image, its class and what a model says of
-    it. Menus choose what colours mean, and the network and depth of the features: the same points
-    move to their new places. The legend hides classes. Shapes help where colours are hard to tell
-    apart; with more than 70 classes, looks repeat. The page is one file, which can be sent and
-    needs no network.
+    Fewer than 300 are shown as small pictures, each in a frame of its colour. Hovering, tapping or
+    the arrow keys show a point's image, its class and what a model says of it. Menus choose what
+    colours mean, and the network and depth of the features: the same points move to their new
+    places. The legend hides classes. Shapes help where colours are hard to tell apart; with more
+    than 70 classes, looks repeat. The page is one file, which can be sent and needs no network.
 
     Args:
         path: of the `.html` file.
@@ -181,13 +198,19 @@ def save_explorer(
             are where D is 2. Of several depths of each network,
             `{network: {depth: features (N, D)}}`, the same depths in each.
         images: `(N, S, S, C)` array, grey or colour, pixels 0..255. Up to 5,000 move
-            smoothly; those larger than 48 pixels are shown smaller.
-        labels: `(N,)` whole numbers, the class of each image.
+            smoothly; those larger than 48 pixels, or 112 of fewer than 300, are shown smaller.
+        labels: `(N,)` whole numbers, the class of each image; -1 where none is known. Later images
+            are drawn above earlier ones.
         class_names: one a class.
         logits: `(N, K)`, what a classifier says of each image, as `extract_features` returns it for
             a whole model; None leaves out predictions and errors.
         rotation_accuracies: `(N,)`, 0..1, for each image the share of its rotations that were told
             right; None leaves them out.
+        names: one an image, of its file for example; None counts them.
+        parts: one an image, of the part of the data that it belongs to, such as "test"; None leaves
+            them out.
+        speaker: what the page calls the classifier of `logits`.
+        opens_on: the network that is shown first, at its last depth; None for the first one.
         title: of the page.
         seed: of the maps.
         cache: as in `umap_points`.
@@ -213,23 +236,20 @@ def save_explorer(
         raise FileError(f"path must lie in a folder that can be written, got {path}")
     features = _flat(features_by_name)
     chances = None if logits is None else softmax(logits.astype("float64"), axis=1)
-    colourings = _colourings(labels, class_names, chances, rotation_accuracies)
+    colourings = colourings_of(labels, class_names, chances, rotation_accuracies, parts)
     # Features of two columns are a map already.
     maps = align_maps(
         one if one.shape[1] == 2 else umap_points(one, seed=seed, cache=cache)
         for one in features.values()
     )
-    facts = {
-        "maps": [{"network": printable(n), "depth": printable(d)} for n, d in features],
-        "colourings": [{"name": n, "entries": entries} for n, (_, entries) in colourings.items()],
-        "side": _shown_side(images),
-    }
+    start = _last_of(next(iter(features_by_name)) if opens_on is None else opens_on, features)
+    few = {"side": _shown_side(images), "pictures": len(images) < MOST_AS_PICTURES}
     page = render(
         "viewing",
         "explorer.html",
         title=title,
-        facts=facts,
-        plot=json_item(_plot(maps, [places for places, _ in colourings.values()], chances)),
+        facts=_facts(features, colourings, names, speaker) | {"start": start} | few,
+        plot=json_item(_plot(maps, start, [places for places, _ in colourings.values()], chances)),
         atlas=_atlas(images),
         library=Resources(mode="inline", components=["bokeh"]).js_raw,
     )
@@ -268,48 +288,22 @@ def features_by_depth(networks: Networks, images: Images) -> dict[str, dict[str,
     return features
 
 
-def _colourings(labels, class_names, chances, rotation_accuracies):
-    """What colours can mean: by name, the place of each image in a legend, and its entries."""
-    names = [printable(name) for name in class_names]
-    colourings = {"class": _classes(labels, names)}
-    if chances is not None:
-        predicted = chances.argmax(axis=1)
-        colourings["predicted class"] = _classes(predicted, names)
-        right_or_wrong = [_entry("right", *RIGHT), _entry("wrong", *WRONG)]
-        colourings["error"] = (labels != predicted).astype(int), right_or_wrong
-    if rotation_accuracies is not None:
-        colourings["rotation accuracy"] = _levels(rotation_accuracies)
-    return colourings
+def _last_of(network, features):
+    """The place of a network's last depth among all."""
+    return max(i for i, (name, _) in enumerate(features) if name == network)
 
 
-def _classes(labels, names):
-    """The place of each image among the entries of a legend, and these: one a class."""
-    entries = [
-        _entry(name, COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)])
-        for i, name in enumerate(names)
-    ]
-    return labels, entries
+def _facts(features, colourings, names, speaker):
+    """What menus, legends and cards say."""
+    return {
+        "maps": [{"network": printable(n), "depth": printable(d)} for n, d in features],
+        "colourings": [{"name": n, "entries": entries} for n, (_, entries) in colourings.items()],
+        "names": None if names is None else [printable(name) for name in names],
+        "speaker": printable(speaker),
+    }
 
 
-def _levels(accuracies):
-    """An entry for each share that occurs, from dark to light; many shares in tenths."""
-    accuracies = accuracies.round(2)  # as they are shown
-    if len(np.unique(accuracies)) > MOST_LEVELS:
-        accuracies = accuracies.round(1)
-    levels, places = np.unique(accuracies, return_inverse=True)
-    colours = cividis(len(levels)) if len(levels) > 1 else [COLOURS[0]]
-    entries = [
-        _entry(f"{100 * level:.0f}% of its rotations", colour, SHAPES[i % len(SHAPES)])
-        for i, (level, colour) in enumerate(zip(levels, colours, strict=True))
-    ]
-    return places, entries
-
-
-def _entry(name, colour, shape):
-    return {"name": name, "colour": colour, "shape": shape}
-
-
-def _plot(maps, colourings, chances):
+def _plot(maps, start, colourings, chances):
     """The points; what the page's menus choose from lies in columns of their data."""
     columns = {f"x{i}": points[:, 0] for i, points in enumerate(maps)}
     columns |= {f"y{i}": points[:, 1] for i, points in enumerate(maps)}
@@ -317,7 +311,7 @@ def _plot(maps, colourings, chances):
     if chances is not None:
         columns["chance"] = np.float32(chances.max(axis=1))
     count = len(maps[0])
-    columns |= {"x": maps[0][:, 0], "y": maps[0][:, 1], "colour": ["#777777"] * count}
+    columns |= {"x": maps[start][:, 0], "y": maps[start][:, 1], "colour": ["#777777"] * count}
     columns["shape"] = ["circle"] * count
     options = {"toolbar_location": None, "sizing_mode": "stretch_both", "min_border": 0}
     options |= {"x_range": Range1d(-3, 3), "y_range": Range1d(-3, 3), "lod_threshold": None}
@@ -340,4 +334,5 @@ def _atlas(images):
 
 
 def _shown_side(images):
-    return min(images.shape[1], LARGEST_SHOWN)
+    few = len(images) < MOST_AS_PICTURES
+    return min(images.shape[1], LARGEST_OF_FEW if few else LARGEST_SHOWN)

@@ -23,10 +23,10 @@
   const total = columns.x.length;
   const entries = facts.colourings.map((_, i) => columns[`entry${i}`]);
   const hidden = facts.colourings.map(() => new Set());
-  const x = Float32Array.from(columns.x0), y = Float32Array.from(columns.y0); // where they are now
+  const x = Float32Array.from(columns.x), y = Float32Array.from(columns.y); // where they are now
   let shown = new Uint8Array(total).fill(1);
   let colouring = 0, current = -1, kept = false, movement = 0;
-  let number = 0, inWhole = true, ours = false; // the map, and whether all of it is in view
+  let number = facts.start, inWhole = true, ours = false; // the map, and whether all of it is in view
 
   function menu(id, names) {
     const select = byId(id);
@@ -39,6 +39,9 @@
   const network = menu("network", unique("network"));
   const depth = menu("depth", unique("depth"));
   const colours = menu("colouring", facts.colourings.map(({ name }) => name));
+  const looks = menu("look", facts.pictures ? ["pictures", "marks"] : ["marks"]);
+  network.value = facts.maps[number].network;
+  depth.value = facts.maps[number].depth;
 
   // Points that are hidden lie nowhere: they are neither drawn nor met.
   function draw() {
@@ -50,6 +53,36 @@
       colour: Array.from(places, (place) => list[place].colour),
       shape: Array.from(places, (place) => list[place].shape),
     };
+    drawThumbnails();
+  }
+
+  // Few images are small pictures themselves, the current one above the others. Their order is by
+  // chance, as it were, so that no class covers the others; those without a label lie beneath.
+  const sheet = byId("thumbnails"), ink = sheet.getContext("2d");
+  const mixed = (i) => Math.imul(i + 1, 2654435761) >>> 0;
+  const unknown = (i) => Boolean(facts.colourings[0].entries[entries[0][i]].unknown);
+  const order = Array.from(x, (_, i) => i).sort((i, j) => unknown(j) - unknown(i) || mixed(i) - mixed(j));
+  function sideOfThumbnails() {
+    const { width, height } = frame();
+    return Math.round(Math.min(44, Math.max(16, Math.sqrt((0.22 * width * height) / total))));
+  }
+
+  function drawThumbnails() {
+    sheet.hidden = looks.value !== "pictures";
+    if (sheet.hidden) return;
+    const { width, height } = frame(), dense = window.devicePixelRatio || 1, side = sideOfThumbnails();
+    sheet.width = Math.round(width * dense);
+    sheet.height = Math.round(height * dense);
+    ink.setTransform(dense, 0, 0, dense, 0, 0);
+    const list = facts.colourings[colouring].entries;
+    const above = current < 0 ? [] : [current];
+    for (const i of [...order.filter((one) => one !== current), ...above]) {
+      if (!shown[i]) continue;
+      const [left, top] = pixels(i).map((place) => Math.round(place - side / 2));
+      ink.fillStyle = list[entries[colouring][i]].colour;
+      ink.fillRect(left - 3, top - 3, side + 6, side + 6);
+      ink.drawImage(atlas, ...cell(i), left, top, side, side);
+    }
   }
 
   function moveTo(chosenMap) {
@@ -85,7 +118,8 @@
     draw();
   }
 
-  function swatch({ colour, shape }) {
+  function swatch({ colour, shape: mark }) {
+    const shape = sheet.hidden ? mark : "square"; // as the frames of pictures are
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     svg.setAttribute("viewBox", "0 0 12 12");
     svg.setAttribute("aria-hidden", "true");
@@ -135,6 +169,7 @@
     ];
   }
 
+  const reach = () => (sheet.hidden ? REACH : 0.71 * (sideOfThumbnails() + 6)); // to its corners
   function nearest(left, top, reach, accept = () => true) {
     let best = -1, least = reach ** 2;
     for (let i = 0; i < total; i++) {
@@ -168,8 +203,10 @@
     const { width, height } = frame();
     const ends = ["x", "y"].map((axis) => columns[`${axis}${number}`].reduce(
       ([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]));
-    const sizes = ends.map(([low, high]) => (high - low || 1) * 1.08);
-    const unit = Math.max(sizes[0] / width, sizes[1] / height) / 2;
+    const sizes = ends.map(([low, high]) => high - low || 1);
+    const half = sheet.hidden ? 0 : sideOfThumbnails() / 2 + 6; // of a picture at the border
+    const room = (length) => length - 2 * Math.max(0.04 * length, half);
+    const unit = Math.max(sizes[0] / room(width), sizes[1] / room(height)) / 2;
     const [a, b] = ends.map(([low, high]) => (low + high) / 2);
     return [a - unit * width, a + unit * width, b - unit * height, b + unit * height];
   }
@@ -180,22 +217,27 @@
   }
 
   const atlas = byId("atlas"), picture = byId("picture").getContext("2d");
-  function paint(i) {
+  function cell(i) { // of the picture of all images: left, top, width, height
     const wide = Math.ceil(Math.sqrt(total)), side = facts.side;
-    const left = (i % wide) * side, top = Math.floor(i / wide) * side;
-    picture.imageSmoothingEnabled = false;
-    picture.drawImage(atlas, left, top, side, side, 0, 0, 112, 112);
+    return [(i % wide) * side, Math.floor(i / wide) * side, side, side];
+  }
+
+  function paint(i) {
+    picture.imageSmoothingEnabled = facts.side > 48;
+    picture.drawImage(atlas, ...cell(i), 0, 0, 112, 112);
   }
 
   function tell(i) {
-    const said = new Map([["image", `${i} (counted from 0)`]]);
+    const first = facts.names ? ["picture", facts.names[i]] : ["image", `${i} (counted from 0)`];
+    const said = new Map([first]);
     facts.colourings.forEach(({ name, entries: list }, c) => said.set(name, list[entries[c][i]].name));
     if (columns.chance) {
+      const verdict = unknown(i) ? "" : `, ${said.get("error")}`;
       const chance = Math.round(100 * columns.chance[i]);
-      said.set("predicted class", `${said.get("predicted class")} (${chance}%), ${said.get("error")}`);
+      said.set("predicted class", `${said.get("predicted class")} ${chance}%${verdict}`);
       said.delete("error");
     }
-    const titles = { "predicted class": "the model says", "rotation accuracy": "rotations told right" };
+    const titles = { "predicted class": `${facts.speaker} says`, "rotation accuracy": "rotations told right" };
     byId("said").replaceChildren(...[...said].flatMap(([name, value]) => [
       element("dt", titles[name] || name),
       element("dd", name === "rotation accuracy" ? value.replace(" of its rotations", "") : value),
@@ -209,10 +251,13 @@
     card.hidden = ring.hidden = !inside;
     ring.style.left = `${left}px`;
     ring.style.top = `${top}px`;
+    ring.style.setProperty("--side", `${sheet.hidden ? 20 : sideOfThumbnails() + 10}px`);
+    ring.style.borderRadius = sheet.hidden ? "50%" : "4px";
     const [wide, high] = [card.offsetWidth, card.offsetHeight];
-    const right = left + 16 + wide <= width ? left + 16 : left - 16 - wide;
+    const away = sheet.hidden ? 16 : sideOfThumbnails() / 2 + 12;
+    const right = left + away + wide <= width ? left + away : left - away - wide;
     card.style.left = `${Math.max(4, Math.min(right, width - wide - 4))}px`;
-    const below = top + 16, above = top - high - 16;
+    const below = top + away, above = top - high - away;
     const upright = right < 4 && below + high > height ? above : top - high / 2;
     const clear = right < 4 && below + high <= height ? below : upright;
     card.style.top = `${Math.max(4, Math.min(clear, height - high - 4))}px`;
@@ -226,12 +271,14 @@
     paint(i);
     tell(i);
     place();
+    drawThumbnails();
   }
 
   function close() {
     current = -1;
     kept = false;
     byId("card").hidden = byId("ring").hidden = true;
+    drawThumbnails();
   }
 
   const DIRECTIONS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
@@ -268,7 +315,7 @@
   let pressed = null;
   map.addEventListener("pointermove", (event) => {
     if (kept || event.pointerType === "touch" || event.buttons) return;
-    const i = nearest(...at(event), REACH);
+    const i = nearest(...at(event), reach());
     if (i >= 0) open(i, false);
     else if (current >= 0) close();
   });
@@ -277,7 +324,7 @@
   map.addEventListener("pointerup", (event) => {
     const [left, top] = at(event);
     if (!pressed || Math.hypot(left - pressed[0], top - pressed[1]) > 6) return;
-    const i = nearest(left, top, event.pointerType === "touch" ? 2 * REACH : REACH);
+    const i = nearest(left, top, event.pointerType === "touch" ? 2 * REACH : reach());
     if (i >= 0) open(i, true);
     else close();
   }, true);
@@ -292,6 +339,11 @@
     legend();
     draw();
   });
+  looks.addEventListener("change", () => {
+    draw();
+    legend();
+    inWhole ? whole() : place();
+  });
   byId("all").addEventListener("click", () => {
     for (const names of hidden) names.clear();
     legend();
@@ -302,16 +354,22 @@
   byId("farther").addEventListener("click", keys["-"]);
   byId("whole").addEventListener("click", whole);
 
-  legend();
-  filter();
   await atlas.decode();
+  filter();
+  legend();
   whole();
   for (const range of [plot.x_range, plot.y_range]) {
     range.change.connect(() => {
       inWhole &&= ours;
       place();
+      drawThumbnails();
     });
   }
-  new ResizeObserver(() => requestAnimationFrame(() => inWhole ? whole() : place())).observe(byId("plot"));
+  const resized = () => {
+    if (inWhole) whole();
+    place();
+    drawThumbnails();
+  };
+  new ResizeObserver(() => requestAnimationFrame(resized)).observe(byId("plot"));
   document.body.dataset.ready = "true";
 })();

@@ -1,0 +1,130 @@
+"""How long each part of the main job is trained, and about how long that takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+
+import numpy as np
+
+from rotnet_keras.evaluation import extract_features
+from rotnet_keras.running.runtime import running_accelerator
+
+CPU = pathlib.Path("/proc/cpuinfo")
+PASSES = 300_000  # images that pretraining is shown in all, however many different ones there are
+FEWEST, MOST = 10, 200  # times that it is shown each
+TIMED = 512  # images
+# An update of weights takes about three times as long as the answers alone, as for training; the
+# recipe's also asks for answers that nothing is learnt from, and changes each image three times.
+LEARNT, RECIPE_IMAGES = 3.2, 1_400
+# Seconds of the stages that are as long whatever the plan; and of all others, at the least.
+FIXED = {"map": 30.0, "verdict": 30.0, "files": 15.0}  # beside comparing recipes
+LEAST_SECONDS = 30.0
+LABELLED_PASSES = 250  # over the labelled images, by all arms of the blog together
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Lengths of training.
+
+    Attributes:
+        pretrain_epochs: passes over all images.
+        long_epochs: the most there may be of the long budget.
+        updates: of the recipe's self-training.
+        pairs: of recipes, with and without pretraining, that the verdict compares.
+    """
+
+    pretrain_epochs: int
+    long_epochs: int
+    updates: int
+    pairs: int = 0
+
+    def as_dict(self):
+        return dataclasses.asdict(self)
+
+    def in_words(self, num_images):
+        """What will be done, in one line."""
+        passes = f"{self.pretrain_epochs} pass{'es' if self.pretrain_epochs > 1 else ''}"
+        return (
+            f"{passes} over {num_images:,} images to pretrain on, then classifiers in two budgets, "
+            f"and {self.updates:,} updates of self-training"
+        )
+
+
+QUICK = Plan(2, 10, 60)
+USUAL_PLAN = Plan(10, 300, 1500)
+
+
+def make_plan(num_images, *, quick=False, blog=False):
+    """The lengths that are worth their time; of few images, each is shown more often."""
+    if quick or blog:
+        return QUICK if quick else USUAL_PLAN
+    epochs = int(np.clip(round(PASSES / num_images), FEWEST, MOST))
+    return dataclasses.replace(USUAL_PLAN, pretrain_epochs=epochs)
+
+
+def fitting(plan, seconds, available):
+    """The plan for the time there is: every part is shortened alike, or recipes are compared.
+
+    One pair of them costs one more, several cost two each.
+    """
+    needed = sum(seconds.values())
+    if needed <= available:
+        more = int((available - needed) // seconds["recipe"])
+        return dataclasses.replace(plan, pairs=more // 2 if more >= 4 else min(more, 1))
+    share = available / needed
+    return Plan(
+        max(1, int(share * plan.pretrain_epochs)),
+        max(10, int(share * plan.long_epochs)),
+        max(50, int(share * plan.updates)),
+    )
+
+
+def seconds_of(plan, network, images, num_labelled, *, again):
+    """About how many seconds each stage takes here, from how long the network's answers take.
+
+    Args:
+        plan: `Plan`.
+        network: the extractor.
+        images: to pretrain on.
+        num_labelled: images with labels.
+        again: whether the classifier is fitted a second time.
+    """
+    each = _seconds_an_image(network, images[:TIMED])
+    recipe = each * RECIPE_IMAGES * plan.updates
+    labelled = each * LEARNT * num_labelled * LABELLED_PASSES * plan.long_epochs / 300
+    return {
+        "pretraining": each * LEARNT * len(images) * plan.pretrain_epochs,
+        "classifiers": labelled,
+        "recipe": recipe,
+        "all labels": recipe if again else 0.0,
+        "verdict": recipe * (2 * plan.pairs if plan.pairs > 1 else plan.pairs),
+    }
+
+
+def _seconds_an_image(network, images):
+    """Of the network's answers, the fastest of a few times."""
+    taken = []
+    for _ in range(4):
+        start = time.perf_counter()
+        extract_features(network, images)
+        taken.append(time.perf_counter() - start)
+    return min(taken) / len(images)
+
+
+def largest_size():
+    """Pixels a side that this machine is to train on at most, where no size is asked for."""
+    return 64 if running_accelerator() == "CPU" else 128
+
+
+def suitable_precision():
+    """What this machine computes fastest in while it learns, of what learns as well."""
+    accelerator = running_accelerator()
+    if accelerator != "CPU":
+        return "mixed_float16" if accelerator == "GPU" else "mixed_bfloat16"
+    try:
+        flags = CPU.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & {*flags.split()} else "float32"

@@ -1,0 +1,42 @@
+"""What can be done with pictures none of which has a label: pretrain, and compute features."""
+
+from __future__ import annotations
+
+import pathlib
+
+from rotnet_keras._base.model_files import load_model
+from rotnet_keras.data.folders import list_pictures
+from rotnet_keras.data.look import suitable_size
+from rotnet_keras.data.pictures import read_with_levels
+from rotnet_keras.deployment.embedding import embed_pictures, save_features
+from rotnet_keras.jobs.plan import largest_size, make_plan, suitable_precision
+from rotnet_keras.jobs.pretraining import run_pretraining
+
+FEATURES = "features.npz"
+
+
+def pretrain_and_embed(
+    folder, *, output, image_size, fit, channels, ground, white, broken, follow_links, seed, quick
+):
+    """Pretrain the recipe's network on a folder's pictures, and write what it says of each.
+
+    Arguments are those of `run_experiment`. Returns what `run_pretraining` returns.
+    """
+    files = list_pictures(folder, follow_links=follow_links)
+    form = image_size or suitable_size(files, most=largest_size()), fit, channels
+    look = {"ground": ground, "broken": broken}
+    images, _, levels = read_with_levels(files, form, white=white, **look)
+    results = run_pretraining(
+        images=images,
+        network="conv_blocks",
+        epochs=make_plan(len(images), quick=quick).pretrain_epochs,
+        batch_size=128,
+        all_rotations=False,
+        precision=suitable_precision(),
+        seed=seed,
+        output=output,
+    )
+    network = load_model(pathlib.Path(output) / "extractor.keras")
+    table = embed_pictures(network, folder, fit=fit, white=levels, **look)
+    save_features(table, pathlib.Path(output) / FEATURES)
+    return results

@@ -1,0 +1,78 @@
+"""How long the main job trains: for these images, on this machine, in so many minutes."""
+
+import keras
+import numpy as np
+import pytest
+
+from rotnet_keras.jobs import plan as jobs_plan
+from rotnet_keras.jobs.plan import QUICK, USUAL_PLAN, Plan, fitting, make_plan, seconds_of
+
+
+def test_few_images_are_shown_more_often():
+    lengths = {count: make_plan(count).pretrain_epochs for count in (10, 300, 4_000, 30_000, 10**6)}
+    assert lengths == {10: 200, 300: 200, 4_000: 75, 30_000: 10, 10**6: 10}
+    assert make_plan(300, blog=True) == USUAL_PLAN
+    assert make_plan(300, quick=True) == QUICK
+
+
+@pytest.mark.parametrize(
+    ("available", "wanted"),
+    [
+        (100, Plan(20, 300, 1500)),
+        (169, Plan(20, 300, 1500)),
+        (170, Plan(20, 300, 1500, pairs=1)),
+        (310, Plan(20, 300, 1500, pairs=1)),
+        (380, Plan(20, 300, 1500, pairs=2)),
+        (99, Plan(19, 297, 1485)),
+        (50, Plan(10, 150, 750)),
+        (0.1, Plan(1, 10, 50)),
+    ],
+)
+def test_every_part_is_shortened_alike_or_recipes_are_compared(available, wanted):
+    seconds = {"pretraining": 30.0, "recipe": 70.0}
+    assert fitting(Plan(20, 300, 1500), seconds, available) == wanted
+
+
+def test_seconds_of_each_stage_by_hand(monkeypatch):
+    """A thousandth of a second for the answers to an image."""
+    monkeypatch.setattr(jobs_plan, "_seconds_an_image", lambda *_: 1e-3)
+    images = np.zeros((1000, 8, 8, 1), "uint8")
+    seconds = seconds_of(Plan(5, 300, 100), None, images, 40, again=True)
+    assert seconds == pytest.approx(
+        {"pretraining": 16.0, "classifiers": 32.0, "recipe": 140.0, "all labels": 140.0}
+        | {"verdict": 0.0}
+    )
+    for pairs, count in ((1, 1), (3, 6)):
+        compared = seconds_of(Plan(5, 300, 100, pairs), None, images, 40, again=True)
+        assert compared["verdict"] == pytest.approx(140 * count)
+    assert seconds_of(Plan(5, 150, 100), None, images, 40, again=False) == pytest.approx(
+        seconds | {"classifiers": 16.0, "all labels": 0.0}
+    )
+
+
+def test_a_network_is_timed(monkeypatch):
+    """The fastest of four times: 5, 4, 2 and 3 seconds for eight images."""
+    clock = iter([0, 5, 5, 9, 9, 11, 11, 14])
+    monkeypatch.setattr(jobs_plan.time, "perf_counter", lambda: next(clock))
+    pixels = keras.Input((4, 4, 1))
+    network = keras.Model(pixels, keras.layers.Flatten()(pixels))
+    assert jobs_plan._seconds_an_image(network, np.zeros((8, 4, 4, 1), "uint8")) == 2 / 8
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "flags", "wanted"),
+    [
+        ("GPU", "", "mixed_float16"),
+        ("TPU", "", "mixed_bfloat16"),
+        ("CPU", "flags: sse avx512_bf16", "mixed_bfloat16"),
+        ("CPU", "flags: sse amx_bf16 amx_tile", "mixed_bfloat16"),
+        ("CPU", "flags: sse avx2", "float32"),
+        ("CPU", None, "float32"),
+    ],
+)
+def test_precision_is_what_the_machine_has(monkeypatch, tmp_path, accelerator, flags, wanted):
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor: 0\n{flags}\n")
+    monkeypatch.setattr(jobs_plan, "CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(jobs_plan, "running_accelerator", lambda: accelerator)
+    assert jobs_plan.suitable_precision() == wanted
