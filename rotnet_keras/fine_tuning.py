@@ -320,12 +320,11 @@ def fit_classifier(
         settings |= _describe_fit(model, images, labels, validation)
         saved = Checkpoint(checkpoint, settings, callbacks)
     batches = partial(_batches, (images, labels), batch_size, augment, seed)
-    plan: dict[str, Any] = {"steps": -(-len(images) // batch_size), "epochs": epochs}
-    plan |= {"name": "training", "verbose": verbose}
+    plan: dict[str, Any] = {"name": "training", "epochs": epochs, "verbose": verbose}
     plan["class_weight"] = balanced_weights(labels) if class_weight else None
     with whole_batches():  # the last batch of a pass may be smaller
-        history = fit(model, batches, held_out, saved, callbacks, **plan)
-    return model, history
+        plan["steps"] = -(-len(images) // batch_size)
+        return model, fit(model, batches, held_out, saved, callbacks, **plan)
 
 
 def _batches(examples, batch_size, augment, seed, first):

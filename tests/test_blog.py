@@ -38,7 +38,8 @@ def test_uneven_classes_count_alike_in_training_and_in_the_test(monkeypatch):
         splits = make_splits(images, labels, num_labels=12, num_validation=6)
         told.clear()
         runs = jobs_blog.run_arms(extractor, splits, reached=lambda *now: told.append(now))
-        assert told == [(0, "from scratch, short training"), (0.5, "from scratch, long training")]
+        names = [f"from scratch, {budget} training" for budget in ("short", "long")]
+        assert told == [*zip((0, 3 / 78), names, strict=True)]
         run = runs["scratch", "short"]
         accuracies = run["test_accuracy"], run.get("balanced_accuracy")
         share = (splits.test.labels == 0).mean()

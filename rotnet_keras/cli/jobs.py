@@ -76,7 +76,7 @@ def _say_figures(runs, options):
     print()
     for said in (verdict_of(run), figures_of(run), chance_of(run), choice_of(run)):
         if said:
-            print(textwrap.fill(printable(said), 100))
+            print(textwrap.fill(printable(said), 100, break_on_hyphens=False))
     print("\nWhat to do next:")
     for why, arguments in next_of(run, f"{folder}/"):
         print(f"  {why}")

@@ -131,37 +131,38 @@ def run_arms(
         `validation_accuracy` and `test_accuracy`, both 0..1, and where classes are uneven in the
         test, `balanced_accuracy`. Where labels are, each class has the same share in the loss.
     """
-    weighted = {"class_weight": "balanced"} if are_uneven(splits.labelled.labels) else {}
     arms = [arm for arm in ARMS.values() if arm.start != "given" or given is not None]
     pairs, runs = [(arm, budget) for budget in BUDGETS for arm in arms], {}
-    for number, (arm, budget) in enumerate(pairs):
-        what = f"{arm.row}, {budget} training"
-        reached(number / len(pairs), what)
-        name = f"{arm.name}_{budget}"
+    lengths = {"short": 3, "long": most / 4}  # about, in epochs
+    whole, done = len(arms) * sum(lengths.values()), 0.0
+    for arm, budget in pairs:
+        what, name = f"{arm.row}, {budget} training", f"{arm.name}_{budget}"
+        reached(done / whole, what)
+        done += lengths[budget]
         settings = budget_settings(budget, seed=seed, most=most)
         # After the others, so that it sees what they add to the logs.
         curves = curve_callbacks(tensorboard, name)
         settings["callbacks"] = [*settings.get("callbacks", ()), *curves]
         settings["callbacks"] += [GoingOn(what)] if verbose else []
-        model, history = arm.fit(
-            given if arm.start == "given" else extractor,
-            *splits.labelled,
-            num_classes=splits.num_classes,
-            validation=splits.validation,
-            checkpoint=checkpoints and pathlib.Path(checkpoints) / f"{name}.weights.h5",
-            seed=seed,
-            verbose=0,
-            **weighted,
-            **settings,
-        )
-        runs[arm.name, budget] = {
-            "model": model,
-            "history": history,
-            "epochs": len(history.epoch),
-            "validation_accuracy": accuracy(model, *splits.validation),
-            **test_figures(model, splits.test),
-        }
+        settings["checkpoint"] = checkpoints and pathlib.Path(checkpoints) / f"{name}.weights.h5"
+        start = given if arm.start == "given" else extractor
+        runs[arm.name, budget] = _fit_and_test(arm, start, splits, seed=seed, **settings)
     return runs
+
+
+def _fit_and_test(arm, start, splits, **settings):
+    """One run of `run_arms`."""
+    if are_uneven(splits.labelled.labels):
+        settings["class_weight"] = "balanced"
+    held_out = {"num_classes": splits.num_classes, "validation": splits.validation}
+    model, history = arm.fit(start, *splits.labelled, **held_out, verbose=0, **settings)
+    return {
+        "model": model,
+        "history": history,
+        "epochs": len(history.epoch),
+        "validation_accuracy": accuracy(model, *splits.validation),
+        **test_figures(model, splits.test),
+    }
 
 
 def fit_again(choice, run, start, examples, num_classes, *, seed):

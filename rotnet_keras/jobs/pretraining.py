@@ -30,6 +30,7 @@ from rotnet_keras.viewing.tensorboard import Curves, check_board, prepare_board
 
 CHECKPOINT = "pretraining.weights.h5"
 RUN = "pretraining"  # TensorBoard's
+READING = ("image_size", "fit", "ground", "white", "broken", "follow_links")
 
 
 def check_many_images(name, value):
@@ -109,54 +110,35 @@ def run_pretraining(
         >>> results["history"]["accuracy"]  # doctest: +SKIP
         [0.93]
     """
-    arguments = locals()
+    reading = {name: value for name, value in locals().items() if name in READING}
+    if images is None:
+        reading |= {"repeats": repeats, "parts": parts}
+    settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+    settings |= {"all_rotations": all_rotations, "precision": precision}
     check_board(tensorboard)
     board, folder = prepare_board(tensorboard), make_folder(output)
     with contextlib.nullcontext() if host_share()[0] else only_run(folder):  # others do not write
-        return _pretrain_in(folder, board, **arguments)
+        some, held_out = _images(images, dataset, seed=seed, data_dir=data_dir, **reading)
+        how = {"learning_rate": learning_rate, "verbose": verbose}
+        return _pretrain_in(folder, board, some, held_out, network, settings, **how)
 
 
-def _pretrain_in(
-    folder,
-    board,
-    *,
-    dataset,
-    images,
-    network,
-    epochs,
-    batch_size,
-    learning_rate,
-    all_rotations,
-    precision,
-    seed,
-    output,
-    data_dir,
-    tensorboard,
-    verbose,
-    repeats,
-    parts,
-    **reading,
-):
+def _pretrain_in(folder, board, some, held_out, network, settings, **how):
     """The results of a run that has the folder for itself."""
-    settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
-    settings |= {"all_rotations": all_rotations, "precision": precision}
-    if images is None:
-        reading |= {"repeats": repeats, "parts": parts}
-    some, held_out = _images(images, dataset, seed=seed, data_dir=data_dir, **reading)
     clock = _Clock()
     curves = [] if board is None or host_share()[0] else [Curves(board / RUN)]
     one = some.element_spec if isinstance(some, tf.data.Dataset) else some[0]
     model, history = pretrain(
-        NETWORKS[network](tuple(one.shape), seed),
+        NETWORKS[network](tuple(one.shape), settings["seed"]),
         some,
         validation_images=held_out,
-        learning_rate=learning_rate,
         checkpoint=folder / CHECKPOINT,
         callbacks=[clock, *curves],
-        verbose=verbose,
         **settings,
+        **how,
     )
-    rows = min(batch_size, count_images(some)) * (4 if all_rotations else 1)
+    turns = 4 if settings["all_rotations"] else 1
+    rows = min(settings["batch_size"], count_images(some)) * turns
     results = {"network": network} | settings | {"history": history.history}
     results["images_per_second"] = clock.images_per_second(rows)
     _write(folder, model, results)

@@ -178,14 +178,17 @@ def plot_map(points: Points, labels: Labels, class_names: Names, *, ax: Axes | N
     ax = axes_or_new(ax, figsize=(6.5 + 2 * columns, 6.5))
     colours = _colours_of_classes(len(class_names))
     without, known = points[labels < 0], labels >= 0
-    ax.scatter(*without.T, s=0.6 * _point_size(len(points)), color=NO_LABEL, linewidths=0)
+    size = 0.6 * _point_size(len(points))
+    ax.scatter(without[:, 0], without[:, 1], s=size, color=NO_LABEL, linewidths=0)
     _scatter_mixed(points[known], colours[labels[known]], ax)
     entries = [*zip(class_names, colours, strict=True), *[("no label", NO_LABEL)][: len(without)]]
-    style = {"frameon": False, "ncols": columns, "loc": "center left", "bbox_to_anchor": (1, 0.5)}
     ax.legend(
         [Line2D([], [], marker="o", ls="", color=colour) for _, colour in entries],
         [wrapped_lines(name, NAMES_WIDTH) for name, _ in entries],
-        **style,
+        frameon=False,
+        ncols=columns,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
     )
     ax.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
     return ax
