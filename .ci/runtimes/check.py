@@ -107,15 +107,21 @@ def installed(python):
     return {canonical(package["name"]): package["version"] for package in listed}
 
 
-def as_in_colab(path, folder):
-    """A copy of a notebook that believes to be in Colab and installs this working tree."""
+def copy_source(folder):
+    """A copy of the working tree: two checks side by side must not build in one place."""
+    left = shutil.ignore_patterns(".*", "build", "results", "*.egg-info", "__pycache__")
+    return shutil.copytree(ROOT, folder / "source", ignore=left)
+
+
+def as_in_colab(path, folder, source):
+    """A copy of a notebook that believes to be in Colab and installs the package from a source."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         if cell["id"] == "install":
-            source = "".join(cell["source"])
-            if not ADDRESS.search(source):
+            text = "".join(cell["source"])
+            if not ADDRESS.search(text):
                 sys.exit(f"{path.name}: the install cell does not install from GitHub")
-            cell["source"] = ADDRESS.sub(f"@ file://{ROOT}", source)
+            cell["source"] = ADDRESS.sub(f"@ file://{source}", text)
     cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
     ids = [cell["id"] for cell in notebook["cells"]]
     # JAX would ask the module for more.
@@ -126,10 +132,10 @@ def as_in_colab(path, folder):
     return copy
 
 
-def readme_line(readme):
-    """What the README has people install in Colab, the package from this working tree."""
+def readme_line(readme, source):
+    """What the README has people install in Colab, the package from a source."""
     line = re.search(r"^[!%]pip install -q (.+)$", readme.read_text(encoding="utf-8"), re.M)[1]
-    return shlex.split(ADDRESS.sub(f"@ file://{ROOT}", line))
+    return shlex.split(ADDRESS.sub(f"@ file://{source}", line))
 
 
 def main(runtime, *notebooks):
@@ -148,10 +154,11 @@ def main(runtime, *notebooks):
             environment |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
         shutil.copytree(ROOT / "notebooks" / "results", folder / "results")
         every = sorted((ROOT / "notebooks").glob("*.ipynb"))
-        copies = [as_in_colab(path, folder) for path in every]
+        source = copy_source(folder)
+        copies = [as_in_colab(path, folder, source) for path in every]
         execute = [python, "-c", EXECUTE]
         here = {"env": environment, "cwd": folder, "check": True}
-        line = readme_line(ROOT / "README.md")
+        line = readme_line(ROOT / "README.md", source)
         for packages in ([line[0]], line):  # as one types it, and as the README says
             subprocess.run([python, "-m", "pip", "-qq", "install", *packages], **here)
             subprocess.run([python, "-c", WITHOUT_MEND], **here)
