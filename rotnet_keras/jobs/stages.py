@@ -111,7 +111,7 @@ class Run:
             plan = fitting(plan, seconds, max(available, LEAST_SECONDS))
             seconds = seconds_of(plan, *lengths, again=self.again)
         recipe = can_be_had(self.splits.image_shape)
-        runs = {"recipe": recipe, "verdict": not self.blog, "all labels": self.again}
+        runs = {"recipe": recipe, "verdict": self._can_be_weighed, "all labels": self.again}
         stages = [name for name in STAGES if runs.get(name, True)]
         self.whole.plan({name: seconds.get(name, 0) + FIXED.get(name, 0) for name in stages})
         if settings.verbose:
@@ -191,7 +191,7 @@ class Run:
     def weigh(self):
         """What pretraining is worth, by repeated splits of all labelled images."""
         self.gain, self.dear_gain, self.pretext = None, None, ""
-        if self.blog:
+        if not self._can_be_weighed:
             return
         with self.whole.stage("verdict"):
             extractor, known = self.models["extractor"], self._known()
@@ -212,6 +212,11 @@ class Run:
                     kept=self.unfinished / "pairs",
                     **self._how,
                 )
+
+    @property
+    def _can_be_weighed(self):
+        """Whether there is a verdict: not on the blog's data, nor from one label of a class."""
+        return not self.blog and np.unique_counts(self._known().labels).counts.min() > 1
 
     def _pretext_in_words(self):
         """What speaks against rotation for these images, or nothing."""
