@@ -22,6 +22,7 @@ from rotnet_keras._base.arrays import (
 )
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.names import printable
 from rotnet_keras._base.networks import (
     AnyModel,
     model_takes_images,
@@ -251,7 +252,6 @@ def rotation_report(
     """
     rows = counts.sum(axis=2)
     right = counts.trace(axis1=1, axis2=2)
-
     degrees = [ANGLES[rotation] for rotation in rotations]
 
     def swapped(*pair):
@@ -266,7 +266,7 @@ def rotation_report(
         "half_turn_error": swapped(0, 180),
         "quarter_turn_error": swapped(90, 270),
     }
-    return pd.DataFrame(table, index=pd.Index([str(name) for name in class_names], name="class"))
+    return pd.DataFrame(table, index=pd.Index([*map(printable, class_names)], name="class"))
 
 
 rotation_errors = rotation_report  # its name in version 0.1
@@ -280,7 +280,7 @@ def rotation_verdict(
     *,
     rotations: Rotations = ROTATIONS,
 ) -> str:
-    """Say in one sentence where rotation is a poor pretext for these pictures, or nothing.
+    """Say in one sentence where rotation suits these images badly as a pretext, or nothing.
 
     It is where a third or more of a class's half turns are mistaken (guessing gets half), where
     hardly any turn of a class is told, and where a logistic regression on the outermost two pixels
@@ -288,7 +288,7 @@ def rotation_verdict(
 
     Args:
         counts: as `rotation_confusion` returns them, of images that were not learnt from.
-        class_names: one a class; classes of fewer than 5 images are passed over.
+        class_names: one a class; classes of fewer than 20 images are passed over.
         images: `(N, S, S, C)` upright ones whose border is looked at, the first 600; None, or
             fewer than 20, tells nothing of it.
         rotations: the R quarter turns that were told apart.
@@ -300,11 +300,11 @@ def rotation_verdict(
         InputError: as `rotation_report`, or images that are not square.
 
     Example:
-        >>> zero = [[5, 0, 5, 0], [0, 5, 0, 5], [5, 0, 5, 0], [0, 5, 0, 5]]
-        >>> rotation_verdict(np.array([zero, 10 * np.eye(4, dtype=int)]), ["zero", "seven"])
-        'rotation is a poor pretext here: half turns are mistaken for 1 of 2 classes, zero (50%)'
+        >>> zero = np.array([[20, 0, 20, 0], [0, 20, 0, 20]] * 2)
+        >>> rotation_verdict(np.array([zero, 40 * np.eye(4, dtype=int)]), ["zero", "seven"])
+        'rotation suits these images badly: half turns are mistaken for 1 of 2 classes, zero (50%)'
     """
-    table = rotation_report(counts, class_names, rotations=rotations).query("images >= 5")
+    table = rotation_report(counts, class_names, rotations=rotations).query("images >= 20")
     hardly = table["accuracy"] < 1 / len(rotations) + (1 - 1 / len(rotations)) / 4
     halves = table[["half_turn_error", "quarter_turn_error"]].max(axis=1)
     reasons = [
@@ -319,7 +319,7 @@ def rotation_verdict(
     border = 0.0 if images is None else _told_by_border(images[:600], rotations)
     if border >= 0.95:
         reasons.append(f"the outermost two pixels alone give {border:.0%} of the turns away")
-    return f"rotation is a poor pretext here: {'; '.join(reasons)}" if reasons else ""
+    return f"rotation suits these images badly: {'; '.join(reasons)}" if reasons else ""
 
 
 def _told_by_border(images, rotations):
