@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from PIL import Image
 
 from rotnet_keras import fine_tune, pretrain, run_experiment, run_pretraining, save_projector
-from rotnet_keras.jobs import experiment, pretraining
+from rotnet_keras.jobs import pretraining, stages
 from rotnet_keras.viewing import tensorboard as viewing_tensorboard
 from rotnet_keras.viewing.tensorboard import Curves
 
@@ -286,7 +286,7 @@ def no_tensorboard(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("run", "module"), [(run_pretraining, pretraining), (run_experiment, experiment)]
+    ("run", "module"), [(run_pretraining, pretraining), (run_experiment, stages)]
 )
 def test_without_tensorboard_it_is_said_before_any_work(
     no_tensorboard, monkeypatch, tmp_path, run, module
