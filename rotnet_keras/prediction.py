@@ -39,7 +39,7 @@ from rotnet_keras.deployment.familiar import (
     read_familiar,
     write_familiar,
 )
-from rotnet_keras.deployment.reading import batches_for
+from rotnet_keras.deployment.reading import batches_for, names_within
 from rotnet_keras.evaluation import extract_features
 
 # How pictures look and what answers mean, unless a classifier says otherwise.
@@ -278,7 +278,7 @@ def predict_pictures(
         logits.append(extract_features(model, images))
         if familiar is not None:
             unlike.append(familiar.unlike(extract_features(eyes, images)))
-    table = pd.DataFrame({"file": [printable(file.relative_to(folder)) for file in files]})
+    table = pd.DataFrame({"file": names_within(folder, files)})
     table = table.assign(**_said(np.concatenate(logits) / temperature, class_names))
     return table if familiar is None else table.assign(unlike=np.concatenate(unlike))
 

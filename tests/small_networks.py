@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from rotnet_keras import attach_head, two_conv_extractor
+
 
 def chain(shape, *layers, name=None):
     """A functional model of layers one after the other."""
@@ -19,6 +21,11 @@ def batch_norm_extractor():
     return keras.Sequential(
         [keras.Input((12, 12, 1)), keras.layers.Conv2D(3, 3, name="conv"), normalise, pool]
     )
+
+
+def classifier_of_three():
+    """The blog's network with a head of three classes."""
+    return attach_head(two_conv_extractor((12, 12, 1), seed=3), 3, seed=1)
 
 
 def block_of_pixels(shape):

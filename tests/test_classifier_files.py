@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from small_networks import classifier_of_three
 from valid_calls import EXTRACTOR, GIVEN
 
 from rotnet_keras import (
@@ -18,7 +19,6 @@ from rotnet_keras import (
     load_classifier,
     predict_pictures,
     save_classifier,
-    two_conv_extractor,
 )
 from rotnet_keras.deployment.familiar import write_familiar
 
@@ -27,9 +27,7 @@ pytestmark = pytest.mark.backend
 NAMES = ["a/b", "<img src=x>", "naïve"]
 
 
-@pytest.fixture
-def classifier():
-    return attach_head(two_conv_extractor((12, 12, 1), seed=3), 3, seed=1)
+classifier = pytest.fixture(classifier_of_three, name="classifier")
 
 
 def test_names_travel_with_the_model(classifier, images, tmp_path):

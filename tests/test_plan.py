@@ -33,19 +33,17 @@ def test_every_part_is_shortened_alike_or_recipes_are_compared(available, wanted
     assert fitting(Plan(20, 300, 1500), seconds, available) == wanted
 
 
-def test_seconds_of_each_stage_by_hand(monkeypatch):
+def test_seconds_of_each_stage_by_hand():
     """A thousandth of a second for the answers to an image."""
-    monkeypatch.setattr(jobs_plan, "_seconds_an_image", lambda *_: 1e-3)
-    images = np.zeros((1000, 8, 8, 1), "uint8")
-    seconds = seconds_of(Plan(5, 300, 100), None, images, 40, again=True)
+    seconds = seconds_of(Plan(5, 300, 100), 1e-3, 1000, 40, again=True)
     assert seconds == pytest.approx(
         {"pretraining": 16.0, "classifiers": 32.0, "recipe": 140.0, "all labels": 140.0}
         | {"verdict": 0.0}
     )
     for pairs, count in ((1, 1), (3, 6)):
-        compared = seconds_of(Plan(5, 300, 100, pairs), None, images, 40, again=True)
+        compared = seconds_of(Plan(5, 300, 100, pairs), 1e-3, 1000, 40, again=True)
         assert compared["verdict"] == pytest.approx(140 * count)
-    assert seconds_of(Plan(5, 150, 100), None, images, 40, again=False) == pytest.approx(
+    assert seconds_of(Plan(5, 150, 100), 1e-3, 1000, 40, again=False) == pytest.approx(
         seconds | {"classifiers": 16.0, "all labels": 0.0}
     )
 
@@ -56,7 +54,7 @@ def test_a_network_is_timed(monkeypatch):
     monkeypatch.setattr(jobs_plan.time, "perf_counter", lambda: next(clock))
     pixels = keras.Input((4, 4, 1))
     network = keras.Model(pixels, keras.layers.Flatten()(pixels))
-    assert jobs_plan._seconds_an_image(network, np.zeros((8, 4, 4, 1), "uint8")) == 2 / 8
+    assert jobs_plan.seconds_an_image(network, np.zeros((8, 4, 4, 1), "uint8")) == 2 / 8
 
 
 @pytest.mark.parametrize(

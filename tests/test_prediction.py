@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from small_networks import classifier_of_three
 from valid_calls import EXTRACTOR, GIVEN
 
 from rotnet_keras import (
@@ -31,9 +32,7 @@ pytestmark = pytest.mark.backend
 NAMES = ["a/b", "<img src=x>", "naïve"]
 
 
-@pytest.fixture
-def classifier():
-    return attach_head(two_conv_extractor((12, 12, 1), seed=3), 3, seed=1)
+classifier = pytest.fixture(classifier_of_three, name="classifier")
 
 
 @pytest.fixture

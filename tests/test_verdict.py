@@ -179,7 +179,7 @@ def test_uneven_classes_count_alike():
 @pytest.mark.parametrize("counts", [(2, 2), (2, 30), (3, 2, 9), (2,) * 10])
 def test_rare_classes_are_learnt_from_in_every_split(counts):
     labels = np.repeat(np.arange(len(counts)), counts)
-    for train, test in verdict._splits(labels, 10, 0):
+    for train, test in verdict.repeated_splits(labels, 10, 0):
         assert {*labels[train]} == {*range(len(counts))}
         assert sorted([*train, *test]) == list(range(len(labels)))
         assert len(test) >= len(counts)

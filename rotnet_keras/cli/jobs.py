@@ -63,14 +63,13 @@ def _say_figures(runs, options):
     from rotnet_keras.jobs.results import check_results, summarise
     from rotnet_keras.jobs.words import chance_of, choice_of, figures_of, next_of, verdict_of
 
+    run, folder = check_results(runs[0]), pathlib.Path(options.output)
     if len(runs) > 1:
         table = summarise(runs)
         if options.images is not None:
             table = table.drop(columns="blog")  # which had other images
         print(f"\nAccuracy on test images in percent, {runs[0]['num_labels']} labels:\n")
         print(table.to_string(float_format="{:.1f}".format, na_rep="-"))
-    run, folder = check_results(runs[0]), pathlib.Path(options.output)
-    if len(runs) > 1:
         folder = folder / f"seed_{options.seed}"
         print(f"\nSeed {options.seed}:")
     print()
@@ -211,5 +210,4 @@ def _data(options):
     """What to read, and how many labels of it."""
     if options.images is None:
         return {"num_labels": 1000 if options.num_labels is None else options.num_labels}
-    options.parser.spelt["dataset"] = "--images"  # for errors
     return {"dataset": pathlib.Path(options.images)}

@@ -132,7 +132,7 @@ def load_splits(
     Reference: https://www.tensorflow.org/datasets/catalog/overview#image_classification
     """
     division: dict[str, Any] = {"num_validation": num_validation, "seed": seed}
-    folder = _as_folder(name)
+    folder = as_folder(name)
     if folder is not None:
         listed = _list_parts(folder, parts, follow_links)
         form = image_size or SIZE, fit, channels
@@ -154,7 +154,7 @@ def load_splits(
     return dataclasses.replace(splits, stand_in=stand_in, fit=fit)
 
 
-def _as_folder(source):
+def as_folder(source):
     """The folder that is meant, or None where it is the name of a data set."""
     text = isinstance(source, str)
     if source == "":
@@ -267,7 +267,7 @@ def stream_images(
         >>> stream_images(folder, image_size=16).element_spec.shape
         TensorShape([16, 16, 3])
     """
-    folder = _as_folder(source)
+    folder = as_folder(source)
     if folder is None:
         try:
             builder = find_builder(str(source), data_dir)

@@ -93,7 +93,7 @@ class Found:
     @property
     def _num_tested(self):
         """Labelled pictures that are lent to the test, by the rule of `make_splits`."""
-        return 0 if self.test else _sixth(sum(self.labelled.values()), len(self.labelled))
+        return 0 if self.test else sixth(sum(self.labelled.values()), len(self.labelled))
 
     def most_labels(self, num_validation: int | None = None) -> int:
         """How many labels there are to learn from, by the rule of `make_splits`."""
@@ -104,7 +104,7 @@ class Found:
     def num_validation(self) -> int:
         """How many labelled pictures are for validation where no number is given."""
         left = sum(self.labelled.values()) - self._num_tested
-        return _sixth(left, len(self.labelled))
+        return sixth(left, len(self.labelled))
 
     def check_num_labels(self, num_labels: int | None, num_validation: int | None = None) -> None:
         """Raise where more labels are asked for than there are."""
@@ -234,5 +234,6 @@ def _count(number, kind=""):
     return f"{number:,} {kind}picture{'s' * (number != 1)}"
 
 
-def _sixth(number, num_classes):
+def sixth(number, num_classes):
+    """How many of so many labelled pictures the test, or validation, gets where nobody says."""
     return max(number // 6, num_classes)

@@ -20,6 +20,7 @@ from rotnet_keras.data.forms import (
     Unlabelled,
     images_with_labels,
 )
+from rotnet_keras.data.look import sixth
 
 
 class Examples(NamedTuple):
@@ -167,11 +168,11 @@ def make_splits(
     train = Examples(images, labels.astype("int32"))
     drawn = test is None
     if test is None:
-        train, test = _take(train, max(len(train.labels) // 6, num_classes), seed=0)
+        train, test = _take(train, sixth(len(train.labels), num_classes), seed=0)
     test = Examples(*test)
     _check_alike(train, unlabelled, test, num_classes)
     if num_validation is None:
-        num_validation = max(len(train.labels) // 6, num_classes)
+        num_validation = sixth(len(train.labels), num_classes)
     rest, labelled, validation = _divide(
         train, unlabelled, num_labels, num_validation, num_classes, seed
     )

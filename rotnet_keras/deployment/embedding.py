@@ -12,7 +12,7 @@ import pandas as pd
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError, MissingPackageError
-from rotnet_keras._base.files import printable, replace_with
+from rotnet_keras._base.files import replace_with
 from rotnet_keras._base.names import cell
 from rotnet_keras._base.networks import AnyModel
 from rotnet_keras._base.values import Count, FilePath, check_table
@@ -20,7 +20,7 @@ from rotnet_keras.data.decoding import Ground, White
 from rotnet_keras.data.folders import list_pictures
 from rotnet_keras.data.pictures import Broken, Fit
 from rotnet_keras.deployment.familiar import features_of
-from rotnet_keras.deployment.reading import batches_for
+from rotnet_keras.deployment.reading import batches_for, names_within
 from rotnet_keras.evaluation import extract_features
 
 ENDINGS = (".npz", ".csv", ".parquet")
@@ -86,7 +86,7 @@ def embed_pictures(
     if values.ndim != 2:
         raise InputError(f"model must give features (B, D), got {values.shape}: cut it, or pool")
     table = pd.DataFrame(values, columns=[f"f{number}" for number in range(values.shape[1])])
-    table.insert(0, FILE, [printable(file.relative_to(folder)) for file in files])
+    table.insert(0, FILE, names_within(folder, files))
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.names import printable
 from rotnet_keras.data.pictures import check_pictures, stream_pictures
 
 
@@ -39,6 +40,11 @@ def _read(files, batch_size, form):
     images = stream_pictures(files, **form).batch(batch_size).prefetch(1)
     for number, batch in enumerate(images.as_numpy_iterator()):
         yield files[number * batch_size : (number + 1) * batch_size], batch
+
+
+def names_within(folder, files):
+    """What tables call the files of a folder."""
+    return [printable(file.relative_to(folder)) for file in files]
 
 
 def square_input(model):

@@ -163,7 +163,7 @@ def measure_gain(
 
     Reference: Nadeau and Bengio, 2003, https://doi.org/10.1023/A:1024068626366
     """
-    splits = _splits(labels, repeats, seed)
+    splits = repeated_splits(labels, repeats, seed)
     spaces = _spaces(extractor, images, given, seed)
     sizes = _sizes(len(splits[0][0]), len(np.unique(labels)))
     measure = "balanced accuracy" if are_uneven(labels) else "accuracy"
@@ -258,7 +258,7 @@ def _mean_and_ci95(values, num_labels, num_held_out):
     return {"mean": float(values.mean()), "ci95": float(max(half, 100 / num_labels))}
 
 
-def _splits(labels, repeats, seed):
+def repeated_splits(labels, repeats, seed):
     """Places to learn from and to be measured on, of each split; both have every class if many."""
     held_out = max(math.ceil(len(labels) / HELD_OUT), len(np.unique(labels)))
     shuffle = StratifiedShuffleSplit(repeats, test_size=held_out, random_state=seed)

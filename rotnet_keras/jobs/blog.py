@@ -28,6 +28,7 @@ class Arm(NamedTuple):
         name: in results.
         title: below a bar of a plot.
         row: at the head of a table's row.
+        speaker: what a page calls its classifier.
         start: where its weights come from: pretraining, random numbers, or somebody else, who
             trained them on ImageNet for instance: the usual alternative.
         fit: the function that trains it.
@@ -37,6 +38,7 @@ class Arm(NamedTuple):
     name: str
     title: str
     row: str
+    speaker: str
     start: Literal["pretrained", "random", "given"]
     fit: Callable
     trains: str
@@ -47,16 +49,36 @@ HEAD = train_head, "a new head alone"
 SCRATCH = train_from_scratch, "all layers"
 TUNED = fine_tune, "all layers and a new head"
 IN_ORDER = (
-    Arm("frozen", "frozen extractor,\nnew head", "frozen extractor, new head", "pretrained", *HEAD),
-    Arm("scratch", "from scratch", "from scratch", "random", *SCRATCH),
-    Arm("fine_tuned", "fine-tuned\nextractor", "fine-tuned", "pretrained", *TUNED),
     Arm(
-        "given_frozen", "given weights,\nfrozen", "given weights, frozen, new head", "given", *HEAD
+        "frozen",
+        "frozen extractor,\nnew head",
+        "frozen extractor, new head",
+        "classifier on the frozen extractor",
+        "pretrained",
+        *HEAD,
+    ),
+    Arm("scratch", "from scratch", "from scratch", "classifier from scratch", "random", *SCRATCH),
+    Arm(
+        "fine_tuned",
+        "fine-tuned\nextractor",
+        "fine-tuned",
+        "fine-tuned classifier",
+        "pretrained",
+        *TUNED,
+    ),
+    Arm(
+        "given_frozen",
+        "given weights,\nfrozen",
+        "given weights, frozen, new head",
+        "classifier on the frozen given weights",
+        "given",
+        *HEAD,
     ),
     Arm(
         "given_fine_tuned",
         "given weights,\nfine-tuned",
         "given weights, fine-tuned",
+        "classifier fine-tuned from given weights",
         "given",
         *TUNED,
     ),
@@ -152,8 +174,7 @@ def run_arms(
 
 def _fit_and_test(arm, start, splits, **settings):
     """One run of `run_arms`."""
-    if are_uneven(splits.labelled.labels):
-        settings["class_weight"] = "balanced"
+    settings |= _weights(splits.labelled.labels)
     held_out = {"num_classes": splits.num_classes, "validation": splits.validation}
     model, history = arm.fit(start, *splits.labelled, **held_out, verbose=0, **settings)
     return {
@@ -163,6 +184,11 @@ def _fit_and_test(arm, start, splits, **settings):
         "validation_accuracy": accuracy(model, *splits.validation),
         **test_figures(model, splits.test),
     }
+
+
+def _weights(labels):
+    """Each class gets the same share in the loss where labels are uneven."""
+    return {"class_weight": "balanced"} if are_uneven(labels) else {}
 
 
 def fit_again(choice, run, start, examples, num_classes, *, seed):
@@ -180,8 +206,7 @@ def fit_again(choice, run, start, examples, num_classes, *, seed):
     if choice.budget == "long":
         watched = run["history"].history["val_accuracy"]
         settings |= {"epochs": watched.index(max(watched)) + 1, "patience": None, "callbacks": ()}
-    if are_uneven(examples.labels):
-        settings["class_weight"] = "balanced"
+    settings |= _weights(examples.labels)
     fit = ARMS[choice.arm].fit
     return fit(start, *examples, num_classes=num_classes, seed=seed, verbose=0, **settings)[0]
 

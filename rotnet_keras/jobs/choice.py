@@ -15,7 +15,7 @@ from rotnet_keras.few_labels.recipe import WIDTHS, fit_few_labels
 from rotnet_keras.jobs.blog import ARMS, fit_again
 
 RECIPE = "recipe"
-ROW = "self-trained (fit_few_labels)"
+ROW, SPEAKER = "self-trained (fit_few_labels)", "self-trained classifier"
 SMALLEST = 2 ** len(WIDTHS)  # pixels a side
 
 
@@ -43,6 +43,11 @@ class Choice:
     def row(self):
         """What tables call it."""
         return ROW if self.arm == RECIPE else f"{ARMS[self.arm].row}, {self.budget} training"
+
+    @property
+    def speaker(self):
+        """What pages call the classifier."""
+        return SPEAKER if self.arm == RECIPE else ARMS[self.arm].speaker
 
 
 def can_be_had(image_shape):

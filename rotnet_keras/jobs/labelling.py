@@ -21,7 +21,7 @@ from rotnet_keras._base.values import Count, FilePath, Seed
 from rotnet_keras.data.decoding import Ground, White
 from rotnet_keras.data.folders import gather, gather_classes, say_left
 from rotnet_keras.data.pictures import Broken, Fit, read_pictures
-from rotnet_keras.deployment.reading import square_input
+from rotnet_keras.deployment.reading import names_within, square_input
 from rotnet_keras.few_labels.selection import Method, selection
 from rotnet_keras.prediction import load_classifier
 from rotnet_keras.viewing.sheet import save_sheet
@@ -129,7 +129,7 @@ def _check_number(number, pictures):
 
 
 def _table(files, folder, why):
-    names = [printable(file.relative_to(folder)) for file in files]
+    names = names_within(folder, files)
     return pd.DataFrame({"file": names, "rank": np.arange(len(files)) + 1, "why": why})
 
 

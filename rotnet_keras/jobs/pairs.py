@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sklearn.model_selection import StratifiedShuffleSplit
-
 from rotnet_keras._base.files import make_folder
 from rotnet_keras._base.model_files import load_model, save_model
 from rotnet_keras.data.splits import Examples
 from rotnet_keras.evaluation import accuracy, predict_classes
-from rotnet_keras.few_labels.verdict import Gain, compare_answers, compare_splits
+from rotnet_keras.few_labels.verdict import (
+    Gain,
+    compare_answers,
+    compare_splits,
+    repeated_splits,
+)
 from rotnet_keras.jobs.choice import fit_to
-
-HELD_OUT = 1 / 5  # of the labelled images
 
 
 def compare_recipes(pretrained, fresh, splits, known, *, recipe, pairs, kept, **how) -> Gain | None:
@@ -39,9 +40,8 @@ def compare_recipes(pretrained, fresh, splits, known, *, recipe, pairs, kept, **
         images, labels = splits.test
         right = [predict_classes(model, images) == labels for model in (recipe, other)]
         return compare_answers(*right, num_labels=len(splits.labelled.labels))
-    draws = StratifiedShuffleSplit(pairs, test_size=HELD_OUT, random_state=how["seed"])
     found: dict[str, list[float]] = {name: [] for name in starts}
-    for number, (train, test) in enumerate(draws.split(known.labels, known.labels)):
+    for number, (train, test) in enumerate(repeated_splits(known.labels, pairs, how["seed"])):
         learnt, asked = (Examples(*(part[rows] for part in known)) for rows in (train, test))
         for name, start in starts.items():
             model = _kept(kept / f"{name}_{number}.keras", start, splits, learnt, how)

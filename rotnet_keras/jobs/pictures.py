@@ -9,7 +9,7 @@ import numpy as np
 
 from rotnet_keras._base.files import printable
 from rotnet_keras.data.names import names_of
-from rotnet_keras.evaluation import calibrate, confusion_matrix, extract_features, predict_classes
+from rotnet_keras.evaluation import confusion_matrix, extract_features, predict_classes
 from rotnet_keras.heads import remove_head
 from rotnet_keras.jobs.answers import draw_answers
 from rotnet_keras.jobs.blog import ARMS, BLOG, BLOG_ARMS, BUDGETS, arms_of
@@ -33,15 +33,6 @@ PARTS = {
     "unlabelled": "without a label",
 }
 PRETRAINED = "pretrained on rotations"
-# What a page calls the classifier of an arm.
-SPEAKERS = {
-    "recipe": "self-trained classifier",
-    "frozen": "classifier on the frozen extractor",
-    "scratch": "classifier from scratch",
-    "fine_tuned": "fine-tuned classifier",
-    "given_frozen": "classifier on the frozen given weights",
-    "given_fine_tuned": "classifier fine-tuned from given weights",
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,7 +116,7 @@ def write_explorer(path, run):
         rotation_accuracies=(taken_for == ROTATIONS).mean(axis=1),
         names=_names(run, shown),
         parts=[PARTS.get(part, part) for part in shown.parts],
-        speaker=SPEAKERS[run.chosen.arm],
+        speaker=run.chosen.speaker,
         opens_on=PRETRAINED,
         title=f"{_data_name(run)}: {_what(shown)}",
         seed=run.settings.seed,
@@ -143,9 +134,7 @@ def draw_pictures(output, run):
             plot_map(run.points, run.shown.labels, splits.class_names)
     with picture(output / "accuracies.png", f"Classifiers from {few}\n{data}"):
         plot_accuracies(_accuracies(run))
-    _draw_tested(
-        output, run, f"{SPEAKERS[run.chosen.arm].capitalize()}, {few}, test images\n{data}"
-    )
+    _draw_tested(output, run, f"{run.chosen.speaker.capitalize()}, {few}, test images\n{data}")
     with picture(output / "training.png", f"Training curves\n{data}"):
         _, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
         plot_history({"rotation task": run.rotation_history}, ax=left)
@@ -196,8 +185,7 @@ def _names(run, shown):
 
 def _logits(run, images):
     """What the chosen classifier says, as it was measured, so that its softmax may be believed."""
-    model = run.models["classifier"]
-    return extract_features(model, images) / calibrate(model, *run.splits.validation)
+    return extract_features(run.models["classifier"], images) / run.temperature
 
 
 def _data_name(run):

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from rotnet_keras.data.look import suitable_size
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.running.runtime import running_accelerator
 
@@ -81,21 +82,20 @@ def fitting(plan, seconds, available):
     )
 
 
-def seconds_of(plan, network, images, num_labelled, *, again):
-    """About how many seconds each stage takes here, from how long the network's answers take.
+def seconds_of(plan, each, num_images, num_labelled, *, again):
+    """About how many seconds each stage takes here.
 
     Args:
         plan: `Plan`.
-        network: the extractor.
-        images: to pretrain on.
+        each: seconds that the network's answer to an image takes, of `seconds_an_image`.
+        num_images: to pretrain on.
         num_labelled: images with labels.
         again: whether the classifier is fitted a second time.
     """
-    each = _seconds_an_image(network, images[:TIMED])
     recipe = each * RECIPE_IMAGES * plan.updates
     labelled = each * LEARNT * num_labelled * LABELLED_PASSES * plan.long_epochs / 300
     return {
-        "pretraining": each * LEARNT * len(images) * plan.pretrain_epochs,
+        "pretraining": each * LEARNT * num_images * plan.pretrain_epochs,
         "classifiers": labelled,
         "recipe": recipe,
         "all labels": recipe if again else 0.0,
@@ -103,9 +103,9 @@ def seconds_of(plan, network, images, num_labelled, *, again):
     }
 
 
-def _seconds_an_image(network, images):
-    """Of the network's answers, the fastest of a few times."""
-    taken = []
+def seconds_an_image(network, images):
+    """How long the network's answer takes, the fastest of a few times."""
+    images, taken = images[:TIMED], []
     for _ in range(4):
         start = time.perf_counter()
         extract_features(network, images)
@@ -113,9 +113,9 @@ def _seconds_an_image(network, images):
     return min(taken) / len(images)
 
 
-def largest_size():
-    """Pixels a side that this machine is to train on at most, where no size is asked for."""
-    return 64 if running_accelerator() == "CPU" else 128
+def size_for(files):
+    """Pixels a side that suit pictures and this machine, where no size is asked for."""
+    return suitable_size(files, most=64 if running_accelerator() == "CPU" else 128)
 
 
 def suitable_precision():

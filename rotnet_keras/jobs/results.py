@@ -110,7 +110,7 @@ def results_of(run):
         num_unlabelled=len(run.images),
         dataset=splits.name,
         fit=splits.fit,
-        backbone=_name_of(run.backbone),
+        backbone=settings.asked["backbone"] or run.backbone,
         num_labels=len(splits.labelled.labels),
         num_validation=len(splits.validation.labels),
         seed=settings.asked["seed"],
@@ -149,10 +149,6 @@ def _figures(runs, which):
 def _accuracies(recipe):
     """The figures of the recipe, by name."""
     return {name: value for name, value in (recipe or {}).items() if name != "model"}
-
-
-def _name_of(backbone):
-    return getattr(backbone, "name", None) or str(backbone)
 
 
 def package_versions():

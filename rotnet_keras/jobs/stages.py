@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -12,8 +13,8 @@ from rotnet_keras._base.files import make_folder, replace_text
 from rotnet_keras._base.model_files import save_model
 from rotnet_keras.blocks import block_names
 from rotnet_keras.data.identity import identity_of, identity_of_network
-from rotnet_keras.data.load import _as_folder, load_splits
-from rotnet_keras.data.look import look_at_folder, suitable_size
+from rotnet_keras.data.load import as_folder, load_splits
+from rotnet_keras.data.look import look_at_folder
 from rotnet_keras.data.splits import Splits
 from rotnet_keras.deployment.familiar import familiar_from
 from rotnet_keras.evaluation import calibrate, extract_features
@@ -39,9 +40,10 @@ from rotnet_keras.jobs.plan import (
     FIXED,
     LEAST_SECONDS,
     fitting,
-    largest_size,
     make_plan,
+    seconds_an_image,
     seconds_of,
+    size_for,
     suitable_precision,
 )
 from rotnet_keras.jobs.results import FILE, is_blogs_data, results_of
@@ -70,8 +72,9 @@ class Run:
         """Have the images, and the networks to start from."""
         settings = self.settings
         with self.whole.stage("data"):
-            ready = isinstance(settings.dataset, Splits)
-            self.splits = settings.dataset if ready else _read(settings)
+            ready, source = isinstance(settings.dataset, Splits), settings.dataset
+            folder = None if ready or source is None else as_folder(source)
+            self.splits = source if ready else _read(settings, folder)
             self.data = identity_of(self.splits)
             self.data |= identity_of_network(settings.backbone, settings.weights)
             if settings.quick:
@@ -82,7 +85,8 @@ class Run:
             self.blog = is_blogs_data(asked, settings.in_memory, splits.name)
             self.images = splits.unlabelled if self.blog else splits.training_images
             self.shown = images_on_map(splits, quick=settings.quick)
-            self.again = _may_have_all_labels(settings, splits)
+            own = ready or folder is not None
+            self.again = own and settings.num_labels is None and _is_little_held_out(splits)
             network = settings.some((*NETWORK, "seed"))
             network["backbone"] = self.backbone
             self.fresh, self.given = _extractors(splits.image_shape, **network)
@@ -103,13 +107,13 @@ class Run:
         """The lengths of training that suit the images, the machine and the time."""
         settings, kept = self.settings, kept_plan(self.unfinished)
         plan = kept or make_plan(len(self.images), quick=settings.quick, blog=self.blog)
-        count = len(self.splits.labelled.labels)
-        lengths = [self.fresh, self.images, count]
-        seconds = seconds_of(plan, *lengths, again=self.again)
+        counts = len(self.images), len(self.splits.labelled.labels)
+        each = seconds_an_image(self.fresh, self.images)
+        seconds = seconds_of(plan, each, *counts, again=self.again)
         if settings.minutes is not None and kept is None:
             available = 60 * settings.minutes - sum(FIXED.values())
             plan = fitting(plan, seconds, max(available, LEAST_SECONDS))
-            seconds = seconds_of(plan, *lengths, again=self.again)
+            seconds = seconds_of(plan, each, *counts, again=self.again)
         recipe = can_be_had(self.splits.image_shape)
         runs = {"recipe": recipe, "verdict": self._can_be_weighed, "all labels": self.again}
         stages = [name for name in STAGES if runs.get(name, True)]
@@ -194,7 +198,7 @@ class Run:
         if not self._can_be_weighed:
             return
         with self.whole.stage("verdict"):
-            extractor, known = self.models["extractor"], self._known()
+            extractor, known = self.models["extractor"], self._known
             seed = self.settings.seed
             repeats = 10 if self.settings.quick else 20
             self.pretext = self._pretext_in_words()
@@ -216,7 +220,7 @@ class Run:
     @property
     def _can_be_weighed(self):
         """Whether there is a verdict: not on the blog's data, nor from one label of a class."""
-        return not self.blog and np.unique_counts(self._known().labels).counts.min() > 1
+        return not self.blog and np.unique_counts(self._known.labels).counts.min() > 1
 
     def _pretext_in_words(self):
         """What speaks against rotation for these images, or nothing."""
@@ -225,10 +229,16 @@ class Run:
         counts = rotation_confusion(self.models["rotation_model"], *tested)
         return rotation_verdict(counts, self.splits.class_names, tested[0])
 
+    @functools.cached_property
     def _known(self):
         """All images whose labels may be used in the end."""
         splits = self.splits
         return everything_labelled(splits) if self.again else splits.labelled
+
+    @functools.cached_property
+    def temperature(self):
+        """Of the chosen classifier, as it was measured."""
+        return calibrate(self.models["classifier"], *self.splits.validation)
 
     def fit_all(self):
         """Fit the chosen one to all labels."""
@@ -238,7 +248,7 @@ class Run:
         if not self.again:
             return
         with self.whole.stage("all labels"):
-            given = {"given": self.given, "examples": self._known()}
+            given = {"given": self.given, "examples": self._known}
             self.chosen, self.models["saved"] = fit_to_all(
                 self.chosen,
                 self.chosen_run,
@@ -268,13 +278,13 @@ class Run:
 
     def _save_classifier(self, path):
         """What was fitted last, with what its answers were worth before on held-out images."""
-        splits, measured = self.splits, self.models["classifier"]
+        splits = self.splits
         look = {name: getattr(splits, name) for name in ("fit", "ground", "white")}
         save_classifier(
             self.models["saved"],
             path,
             splits.class_names,
-            temperature=calibrate(measured, *splits.validation),
+            temperature=self.temperature,
             familiar=familiar_from(
                 self.models["saved"], splits.labelled.images, splits.validation.images
             ),
@@ -290,26 +300,18 @@ def _extractors(image_shape, *, backbone, weights, layer, seed):
     return with_random_weights(given, seed=seed), given
 
 
-def _read(settings):
+def _read(settings, folder):
     """The data set that was asked for; a folder's pictures in a size that suits them."""
     asked = settings.some((*DIVISION, *READING, "seed", "data_dir", "manual_dir"))
     source = settings.dataset
     if source is None:
         return load_splits("fashion_mnist", fall_back=True, **asked)
-    if asked["image_size"] is None and _as_folder(source) is not None:
+    if asked["image_size"] is None and folder is not None:
         where = settings.some(("parts", "follow_links"))
-        files = look_at_folder(_as_folder(source), **where).files
-        asked["image_size"] = suitable_size(files, most=largest_size())
+        asked["image_size"] = size_for(look_at_folder(folder, **where).files)
     return load_splits(source, fall_back=False, **asked)
 
 
-def _may_have_all_labels(settings, splits):
-    """Whether the images are somebody's own, and all their labels there to be learnt from.
-
-    Where fewer labels were asked for, or most images of the draw are held out, it is a budget that
-    the classifier must keep to.
-    """
-    source = settings.dataset
-    own = isinstance(source, Splits) or (source is not None and _as_folder(source) is not None)
-    few = len(splits.validation.labels) <= len(splits.labelled.labels)
-    return own and settings.num_labels is None and few
+def _is_little_held_out(splits):
+    """Whether the draw is no budget of few labels, which the classifier must keep to."""
+    return len(splits.validation.labels) <= len(splits.labelled.labels)

@@ -6,10 +6,9 @@ import pathlib
 
 from rotnet_keras._base.model_files import load_model
 from rotnet_keras.data.folders import list_pictures
-from rotnet_keras.data.look import suitable_size
 from rotnet_keras.data.pictures import read_with_levels
 from rotnet_keras.deployment.embedding import embed_pictures, save_features
-from rotnet_keras.jobs.plan import largest_size, make_plan, suitable_precision
+from rotnet_keras.jobs.plan import make_plan, size_for, suitable_precision
 from rotnet_keras.jobs.pretraining import run_pretraining
 
 FEATURES = "features.npz"
@@ -23,7 +22,7 @@ def pretrain_and_embed(
     Arguments are those of `run_experiment`. Returns what `run_pretraining` returns.
     """
     files = list_pictures(folder, follow_links=follow_links)
-    form = image_size or suitable_size(files, most=largest_size()), fit, channels
+    form = image_size or size_for(files), fit, channels
     look = {"ground": ground, "broken": broken}
     images, _, levels = read_with_levels(files, form, white=white, **look)
     results = run_pretraining(
