@@ -57,7 +57,7 @@ def tune(folder, pictures, epochs):
     replace_text(folder / "history.json", str(history.history).replace("'", '"'))
     return 0
 
-def tiny_splits(name, *, num_labels, num_validation, seed, data_dir, image_size):
+def tiny_splits(name, *, num_labels, num_validation, seed, **_):
     some = Examples(IMAGES[:num_labels], LABELS[:num_labels])
     return Splits(name, ("even", "odd"), IMAGES[20:], some, some, some, True)
 

@@ -239,3 +239,13 @@ def test_uneven_classes_get_a_balanced_accuracy(fits, pretrained, monkeypatch, t
     table = quick(tmp_path, budgets=[2], seeds=[0]).set_index("arm")
     assert table["balanced_accuracy"].to_dict() == {"knowing, well": 1.0, "guessing": 0.5}
     assert table.loc["guessing", "test_accuracy"] == pytest.approx(5 / 6, abs=1e-5)
+
+
+def test_folders_are_read_as_is_asked(fits, pretrained, monkeypatch, tmp_path):
+    asked, reading = [], {"repeats": "keep", "parts": "named", "fit": "pad", "channels": 1}
+    monkeypatch.setattr(
+        study_run, "load_splits", lambda name, **how: asked.append(how) or tiny_splits(**how)
+    )
+    quick(tmp_path, budgets=[6], seeds=[0], **reading)
+    assert len(asked) == 2
+    assert all(reading.items() <= how.items() for how in asked)

@@ -16,6 +16,11 @@ from rotnet_keras.viewing import charts as viewing_charts
 fits, pretrained = pytest.fixture(tiny_study.fits), pytest.fixture(tiny_study.pretrained)
 
 
+# How folders are read where no option says otherwise.
+READ_AS_USUAL = {"image_size": None, "fit": "crop", "channels": None, "ground": 255, "white": None}
+READ_AS_USUAL |= {"broken": "raise", "repeats": "raise", "parts": "any", "follow_links": False}
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """Stand in for the study itself, and keep what the command line made of its options."""
@@ -43,7 +48,8 @@ def test_options_reach_the_study(calls, capsys, tmp_path):
     wanted = {"arms": ["raw pixels", "fine-tuned"], "budgets": [10, 50], "seeds": range(3, 5)}
     wanted |= {"rotations": [0, 2], "dataset": "mnist", "network": "nin4", "data_dir": "d"}
     wanted |= {"pretrain_epochs": 7, "num_validation": 500, "precision": "mixed_bfloat16"}
-    assert calls == [wanted | {"image_size": None, "output": str(tmp_path)}]
+    wanted |= {"output": str(tmp_path)} | READ_AS_USUAL
+    assert calls == [wanted]
     printed = capsys.readouterr().out
     assert "10 pretrained 60.0 108.3 3 plain 20.0 0.0" in " ".join(printed.split())
     assert str(tmp_path / "study.csv") in printed
@@ -57,8 +63,10 @@ def test_own_pictures_are_studied_with_the_labels_that_there_are(calls, capsys, 
     assert wanted.items() <= calls[0].items()
     assert capsys.readouterr().out.splitlines()[1].startswith("36 labelled pictures of 2 classes (")
     own = ["--budgets", "2", "7", "--num-validation", "9", "--image-size", "12"]
+    own += ["--repeats", "keep", "--broken", "skip", "--channels", "1", "--follow-links"]
     assert main(["study", "--images", str(pictures / "labelled"), *own, *output]) == 0
-    wanted = {"image_size": 12, "budgets": [2, 7], "num_validation": 9}
+    wanted = {"image_size": 12, "budgets": [2, 7], "num_validation": 9, "repeats": "keep"}
+    wanted |= {"broken": "skip", "channels": 1, "follow_links": True}
     assert (wanted | {"dataset": pictures / "labelled"}).items() <= calls[1].items()
     for file in pictures.glob("labelled/*/?.png"):  # ten of each
         file.unlink()

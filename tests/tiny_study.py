@@ -25,9 +25,7 @@ def marked_images(count, first):
     return images
 
 
-def tiny_splits(
-    name="garments", *, num_labels, num_validation, seed, data_dir=None, image_size=None
-):
+def tiny_splits(name="garments", *, num_labels, num_validation, seed, **_):
     """Two classes, 40 images marked 0 to 39 to learn from and 20 marked 100 to 119 to test on."""
     images, labels = marked_images(POOL, 0), np.arange(POOL) % 2
     unlabelled, labelled, validation = split_indices(

@@ -107,6 +107,13 @@ READING = {  # how pictures are read
     **LEVELS,
     **BROKEN,
 }
+CHANNELS = {
+    "channels": _number(
+        "1 reads the pictures of a folder as grey, 3 as colour (default: as they are)",
+        choices=(1, 3),
+    )
+    | {"metavar": None},
+}
 FOLDER = {  # what is made of a folder
     "repeats": _named(
         "the same picture in two classes, or in the test and in training: end, or say so and go on",
@@ -135,11 +142,7 @@ RUN = {
         metavar="FOLDER",
     ),
     **READING,
-    "channels": _number(
-        "1 reads the pictures of a folder as grey, 3 as colour (default: as they are)",
-        choices=(1, 3),
-    )
-    | {"metavar": None},
+    **CHANNELS,
     **FOLDER,
     "num_labels": _number("labelled images in all (default: 1000; all there are with --images)"),
     "num_validation": _number(
@@ -232,7 +235,9 @@ STUDY = {
     "images": _named(
         "in its place, your own pictures: a folder as the main job takes it", metavar="FOLDER"
     ),
-    "image_size": READING["image_size"],
+    **READING,
+    **CHANNELS,
+    **FOLDER,
     **_network("conv_blocks"),
     "pretrain_epochs": _number("", 10),
     "rotations": _number("of the pretext task", [*ANGLES], nargs="+", choices=ANGLES)

@@ -32,6 +32,10 @@ from rotnet_keras.data.splits import Examples, Splits, make_splits
 from rotnet_keras.running.batches import WINDOW_BYTES
 
 STAND_IN = "garments"
+READING = (  # the arguments that say how a folder, and its pictures, are read
+    *("image_size", "fit", "channels", "ground", "white", "broken"),
+    *("repeats", "parts", "follow_links"),
+)
 
 
 def _share(_, value):

@@ -16,13 +16,10 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import replace_text
 from rotnet_keras._base.values import check_source
 from rotnet_keras.data.identity import what_changed
+from rotnet_keras.data.load import READING
 from rotnet_keras.data.splits import Examples, Splits
 from rotnet_keras.jobs.plan import Plan
 
-READING = (
-    *("image_size", "fit", "channels", "ground", "white", "broken"),
-    *("repeats", "parts", "follow_links"),
-)
 NETWORK = ("backbone", "weights", "layer")
 SETTINGS, DATA, PLAN = "settings.json", "data", "plan"  # of an unfinished run: file and parts
 DIVISION = ("num_labels", "num_validation")

@@ -13,7 +13,7 @@ from rotnet_keras._base.files import make_folder, replace_text
 from rotnet_keras._base.model_files import save_model
 from rotnet_keras.blocks import block_names
 from rotnet_keras.data.identity import identity_of, identity_of_network
-from rotnet_keras.data.load import as_folder, load_splits
+from rotnet_keras.data.load import READING, as_folder, load_splits
 from rotnet_keras.data.look import look_at_folder
 from rotnet_keras.data.splits import Splits
 from rotnet_keras.deployment.familiar import familiar_from
@@ -47,7 +47,7 @@ from rotnet_keras.jobs.plan import (
     suitable_precision,
 )
 from rotnet_keras.jobs.results import FILE, is_blogs_data, results_of
-from rotnet_keras.jobs.settings import DIVISION, NETWORK, READING, kept_plan, write_settings
+from rotnet_keras.jobs.settings import DIVISION, NETWORK, kept_plan, write_settings
 from rotnet_keras.prediction import save_classifier
 from rotnet_keras.running.lines import in_words, say
 from rotnet_keras.running.progress import Whole

@@ -30,8 +30,10 @@ from rotnet_keras._base.values import (
     check_list,
 )
 from rotnet_keras.blocks import block_names
+from rotnet_keras.data.decoding import Ground, White
 from rotnet_keras.data.identity import identity_of
-from rotnet_keras.data.load import load_splits
+from rotnet_keras.data.load import READING, Parts, Repeats, load_splits
+from rotnet_keras.data.pictures import Broken, Channels, Fit
 from rotnet_keras.evaluation import accuracy, rotation_accuracy, test_figures
 from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import NETWORKS
@@ -88,6 +90,14 @@ def run_study(
     rotations: Rotations = ROTATIONS,
     num_validation: Count = 10_000,
     image_size: Count | None = None,
+    fit: Fit = "crop",
+    channels: Channels | None = None,
+    ground: Ground = 255,
+    white: White | None = None,
+    broken: Broken = "raise",
+    repeats: Repeats = "raise",
+    parts: Parts = "any",
+    follow_links: bool = False,
     precision: Precision = "float32",
     output: FilePath = "study",
     data_dir: FilePath | None = None,
@@ -109,7 +119,15 @@ def run_study(
         pretrain_epochs: passes over the images, each turned once at random in a pass.
         rotations: the quarter turns that the pretext task tells apart.
         num_validation: images whose accuracy goes into the table.
-        image_size: height and width of images, as in `load_splits`.
+        image_size: height and width of images, as in `load_splits`, as are the next eight.
+        fit: how oblong images become square.
+        channels: of a folder's pictures.
+        ground: what shows through their transparent parts.
+        white: of their files of 16 bits.
+        broken: what to do about files of a folder that cannot be read.
+        repeats: what to do about the same picture in two classes, or in the test and in training.
+        parts: whether folders of other names than `labelled` and so on may be parts.
+        follow_links: whether links to folders outside are followed.
         precision: Keras's name for how layers compute while they learn.
         output: folder for `study.csv`, which grows by a row for each finished run, and for the
             pretrained networks, with a checkpoint of one that is in progress.
@@ -131,6 +149,7 @@ def run_study(
         >>> table["test_accuracy"].round(2).tolist()  # doctest: +SKIP
         [0.71, 0.7]
     """
+    reading = {name: value for name, value in locals().items() if name in READING}
     settings = {
         "network": network,
         "pretrain_epochs": pretrain_epochs,
@@ -139,7 +158,7 @@ def run_study(
         "num_validation": num_validation,
         "precision": precision,
     }
-    load = functools.partial(load_splits, dataset, data_dir=data_dir, image_size=image_size)
+    load = functools.partial(load_splits, dataset, data_dir=data_dir, **reading)
     arms, budgets, runs = arms or _fitting_arms(network), list(budgets), []
     for seed in seeds:
         for budget in budgets:
