@@ -97,6 +97,17 @@ def test_accuracies_are_labelled_bars():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["scratch", "frozen"]
 
 
+def test_what_was_not_measured_has_no_bar_and_leaves_no_gap():
+    ax = plot_accuracies({"short": {"a": 0.5, "b": None}, "long": {"a": 0.6, "b": 0.7}})
+    a, more, b = ax.patches
+    assert [bar.get_height() for bar in (a, more, b)] == pytest.approx([50, 60, 70])
+    assert a.get_center()[0] == pytest.approx(-a.get_width() / 2)
+    assert b.get_center()[0] == pytest.approx(1)
+    assert more.get_facecolor() == b.get_facecolor()
+    ax = plot_accuracies({"long": {"a": 0.6, "b": None}, "alone": {"a": None, "b": 0.7}})
+    assert [bar.get_center()[0] for bar in ax.patches] == pytest.approx([0, 1])
+
+
 def test_confusion_shows_counts_and_names():
     ax = plot_confusion([[5, 1], [2, 1234]], ["Bag", "Coat"])
     assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "1234"]

@@ -24,10 +24,10 @@ def explored(tmp_path_factory):
         place.mkdir(parents=True, exist_ok=True)
         picture = np.random.default_rng(number).integers(0, 60, (12, 12, 3)) + 150 * (number % 2)
         keras.utils.save_img(place / f"{number}.png", picture, scale=False)
-    bars = []
+    bars = {}
 
     def draw(accuracies):
-        bars.extend(accuracies)
+        bars.update(accuracies)
         return plot_accuracies(accuracies)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -38,7 +38,10 @@ def explored(tmp_path_factory):
         results = run_experiment(pathlib.Path("fashion_mnist"), **options)
         again = run_experiment(pathlib.Path("fashion_mnist"), skip_finished=True, **options)
     assert again == results
-    assert bars == ["this run, short training", "this run, long training"]  # none of the blog's
+    budgets = [f"this run, {budget} training" for budget in ("short", "long")]
+    assert list(bars) == [*budgets, "this run, self-training"]  # none of the blog's
+    assert bars["this run, self-training"].pop("self-trained") == results["recipe"]["test_accuracy"]
+    assert {*bars["this run, self-training"].values()} == {None}
     return folder, results
 
 

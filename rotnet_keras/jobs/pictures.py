@@ -195,7 +195,7 @@ def _data_name(run):
 
 
 def _accuracies(run):
-    """Bars for each budget, and for the blog's where the arms and the data are like its own."""
+    """Bars for budgets, the recipe, and the blog where arms and data are like its own."""
     arms, series, settings = arms_of(run.arms), {}, run.settings
     beside_blog = is_blogs_data(settings.asked["dataset"], settings.in_memory, run.splits.name)
     if beside_blog and tuple(arm.name for arm in arms) == BLOG_ARMS:
@@ -203,4 +203,7 @@ def _accuracies(run):
     for budget in BUDGETS:
         accuracies = {arm.title: run.arms[arm.name, budget]["test_accuracy"] for arm in arms}
         series[f"this run, {budget} training"] = accuracies
-    return series
+    if run.recipe is not None:
+        series["this run, self-training"] = {"self-trained": run.recipe["test_accuracy"]}
+    titles = dict.fromkeys(title for bars in series.values() for title in bars)
+    return {name: {title: bars.get(title) for title in titles} for name, bars in series.items()}

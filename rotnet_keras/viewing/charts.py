@@ -69,7 +69,8 @@ def _check_accuracies(name, accuracies):
     check_mapping(name, accuracies, "accuracies by arm by series")
     for by_arm in accuracies.values():
         check_mapping(f"{name}: each", by_arm, "numbers by arm")
-        check_finite(name, check_array(name, list(by_arm.values())))
+        measured = [value for value in by_arm.values() if value is not None]
+        check_finite(name, check_array(name, measured))
     if len({tuple(by_arm) for by_arm in accuracies.values()}) > 1:
         raise InputError(f"{name} must be of the same arms in all series, got {accuracies}")
     return accuracies
@@ -106,7 +107,7 @@ def _one_name_a_row(matrix, class_names):
 # What a signature says beside an argument.
 Histories = Annotated[Mapping[str, Any], _check_histories]
 Points = Annotated[np.ndarray, _check_points]
-Accuracies = Annotated[Mapping[str, Mapping[str, float]], _check_accuracies]
+Accuracies = Annotated[Mapping[str, Mapping[str, float | None]], _check_accuracies]
 Summary = Annotated[pd.DataFrame, _check_summary]
 Published = Annotated[Mapping[str, Mapping[int, float]], _check_published]
 Matrix = Annotated[np.ndarray, _check_matrix]
@@ -200,7 +201,7 @@ def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
 
     Args:
         accuracies: `{series: {arm: accuracy 0..1}}`, all series with the same arms; one colour a
-            series, one group an arm.
+            series, one group an arm. None where an arm was not measured leaves its bar out.
         ax: axes to draw on; None makes a figure.
 
     Returns:
@@ -216,12 +217,14 @@ def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
         ['60.0', '80.0']
     """
     ax = axes_or_new(ax, figsize=(7.5, 4.5))
-    width = 0.85 / len(accuracies)
-    for i, (series, by_arm) in enumerate(accuracies.items()):
-        places = np.arange(len(by_arm)) + (i - (len(accuracies) - 1) / 2) * width
-        bars = ax.bar(places, [100 * value for value in by_arm.values()], width, label=series)
+    percent = 100 * pd.DataFrame(accuracies, dtype=float)  # a row an arm
+    width = 0.85 / percent.notna().sum(axis="columns").max()
+    places = percent.notna().cumsum(axis="columns").sub(percent.notna().sum(axis="columns") / 2, 0)
+    for series, values in percent.items():
+        at = np.arange(len(values)) + (places[series] - 0.5) * width
+        bars = ax.bar(at[values.notna()], values.dropna(), width, label=series)
         ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
-    ax.set_xticks(range(len(by_arm)), list(by_arm))
+    ax.set_xticks(range(len(percent)), list(percent.index))
     ax.set(ylabel="test accuracy (%)", ylim=(0, 110))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
