@@ -9,7 +9,9 @@ import subprocess
 import sys
 import warnings
 
-# Before TensorFlow is imported; no test draws on a screen.
+# Before TensorFlow is imported, which then computes as in programs that `prepare_runtime` starts;
+# no test draws on a screen.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -1,5 +1,6 @@
 """The runtime; whatever needs a backend of its own runs in a process of its own."""
 
+import os
 import random
 
 import keras
@@ -45,6 +46,15 @@ def test_a_backend_that_there_is_not(no_choice, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "theano")
     with pytest.raises(ValueError, match=r"KERAS_BACKEND must be one of .* got 'theano'"):
         prepare_runtime()
+
+
+def test_onednn_computes_unless_the_user_says_no(monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    prepare_runtime()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    prepare_runtime()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
 
 
 def test_what_computes_here(monkeypatch, tmp_path):
