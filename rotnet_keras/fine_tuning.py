@@ -278,7 +278,7 @@ def fit_classifier(
         patience: stop when the validation accuracy has not risen for so many epochs, and go back
             to the weights of the best epoch.
         augment: function from a batch of images to the same shape.
-        checkpoint: path of a file ending in `.weights.h5`, written after each epoch. If the file
+        checkpoint: path of a file ending in `.weights.h5`, written as in `pretrain`. If the file
             exists, the run goes on from it and ends as if it had never been stopped. (With an
             `augment` that is not one of this package's, what it draws after the break differs.) Of
             `callbacks`, `EarlyStopping` and `ReduceLROnPlateau` go on, too; others begin anew.
@@ -312,7 +312,8 @@ def fit_classifier(
     if validation is not None:
         validation = (validation[0], validation[1].astype("int32"))
         held_out = tf.data.Dataset.from_tensor_slices(validation).batch(1000)
-    compile_classifier(model, fresh_optimizer(optimizer))
+    steps = -(-len(images) // batch_size)
+    compile_classifier(model, fresh_optimizer(optimizer), steps, callbacks)
     saved = None
     if checkpoint is not None:
         settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
@@ -320,11 +321,10 @@ def fit_classifier(
         settings |= _describe_fit(model, images, labels, validation)
         saved = Checkpoint(checkpoint, settings, callbacks)
     batches = partial(_batches, (images, labels), batch_size, augment, seed)
-    plan: dict[str, Any] = {"name": "training", "epochs": epochs, "verbose": verbose}
+    plan: dict[str, Any] = {"steps": steps, "epochs": epochs, "verbose": verbose}
     plan["class_weight"] = balanced_weights(labels) if class_weight else None
     with whole_batches():  # the last batch of a pass may be smaller
-        plan["steps"] = -(-len(images) // batch_size)
-        return model, fit(model, batches, held_out, saved, callbacks, **plan)
+        return model, fit(model, batches, held_out, saved, callbacks, name="training", **plan)
 
 
 def _batches(examples, batch_size, augment, seed, first):

@@ -99,12 +99,15 @@ def pretrain(
         precision: how layers compute, as in `cast_model`; "mixed" takes half the time or less where
             the machine has it. Logits and loss are float32 in any case, and so is the model that is
             returned, unless the extractor was not.
-        checkpoint: path of a file ending in `.weights.h5`, written after each epoch. If the file
-            exists, the run goes on from it, on any number of devices and hosts, and ends as if it
-            had never been stopped. (With an `augment` that is not one of this package's, what it
-            draws after the break differs.)
+        checkpoint: path of a file ending in `.weights.h5`, written after the last
+            epoch, and after others where it is ten seconds old (or what the environment variable
+            `ROTNET_KERAS_CHECKPOINT_SECONDS` says). If the file exists, the run goes on from it, on
+            any number of devices and hosts, and ends as if it had never been stopped. (With an
+            `augment` that is not one of this package's, what it draws after the break differs.)
         seed: of the rotation head, the order of the images and the random rotations.
-        callbacks: Keras callbacks for `fit`.
+        callbacks: Keras callbacks for `fit`. One that overrides `on_train_batch_end` or its like
+            has it called after each update, unless it is `async_safe`, and training then takes a
+            little longer: TensorFlow does up to 32 of them at once otherwise.
         verbose: progress: 1 Keras's bar, 2 a line an epoch, 0 nothing; "auto" a bar in a terminal
             or a notebook, and a line a minute elsewhere.
 
@@ -132,7 +135,7 @@ def pretrain(
     steps = -(-num_images // batch_size)
     model = _rotation_model(extractor, rotations, precision, seed)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs * steps)
-    compile_classifier(model, keras.optimizers.Adam(schedule))
+    compile_classifier(model, keras.optimizers.Adam(schedule), steps, callbacks)
     task = {"all_rotations": all_rotations, "rotations": rotations, "seed": seed}
     settings = {"epochs": epochs, "num_images": num_images, "batch_size": batch_size, **task}
     settings["learning_rate"] = learning_rate

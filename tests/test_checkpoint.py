@@ -7,6 +7,7 @@ import tensorflow as tf
 from small_networks import assert_same_weights
 
 import rotnet_keras as rk
+from rotnet_keras.running import checkpoint
 
 pytestmark = pytest.mark.backend
 
@@ -59,6 +60,38 @@ def test_a_broken_run_ends_like_an_unbroken_one(images, pretrain, path, all_rota
     for name, values in whole_history.history.items():
         assert history.history[name] == pytest.approx(values)
     assert [file.name for file in path.parent.iterdir()] == ["net.weights.h5"]
+
+
+class Clock(keras.callbacks.Callback):
+    """Lets each epoch take four seconds, and sees after which of them the file is new."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.now, self.seen, self.written = path, 0.0, None, []
+
+    def monotonic(self):
+        return self.now
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._look(epoch)
+        self.now += 4
+
+    def on_train_end(self, logs=None):
+        self._look(self.params["epochs"])
+
+    def _look(self, epochs):
+        seen = self.path.stat().st_mtime_ns if self.path.exists() else None
+        if seen != self.seen:
+            self.written.append(epochs)
+        self.seen = seen
+
+
+def test_the_file_is_written_every_ten_seconds_and_at_the_end(images, pretrain, path, monkeypatch):
+    clock = Clock(path)
+    monkeypatch.setattr(checkpoint, "EVERY", 10.0)
+    monkeypatch.setattr(checkpoint, "time", clock)
+    pretrain(images, epochs=7, callbacks=[clock])
+    assert clock.written == [3, 6, 7]
 
 
 def test_a_finished_run_is_only_read(images, pretrain, path):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import rotnet_keras as rk
 from rotnet_keras._base.errors import InputError
+from rotnet_keras.running import fitting
 from rotnet_keras.running.fitting import balanced_weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), "uint8")
@@ -63,3 +64,19 @@ def test_a_common_class_takes_over_unless_classes_are_balanced(class_weight, sha
     model, _ = rk.train_head(extractor, images, labels, class_weight=class_weight, **settings)
     chances = keras.ops.convert_to_numpy(keras.ops.softmax(model(images[:1])))
     assert chances[0, 0] == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.backend
+def test_updates_done_at_once_divide_an_epoch_and_pass_no_callback_over():
+    class Counting(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            """Wants each."""
+
+    class Unhurried(Counting):
+        async_safe = True
+
+    of_each_kind = [keras.callbacks.History(), Unhurried()]
+    if keras.config.backend() == "tensorflow":
+        assert [fitting.together(n) for n in (1, 7, 24, 64, 782, 37)] == [1, 7, 24, 32, 23, 1]
+        assert fitting.together(24, of_each_kind) == 24
+    assert fitting.together(24, [*of_each_kind, Counting()]) == 1

@@ -305,8 +305,8 @@ DESCRIBED = {
     ),
     "pretrain": Job(
         "Pretrain a network on rotations: on one device, several, or as one of several processes "
-        "on as many hosts. A checkpoint is written after each epoch; the same command goes on from "
-        "it, with however many devices and processes.",
+        "on as many hosts. A checkpoint is written every ten seconds, after an epoch; the same "
+        "command goes on from it, with however many devices and processes.",
         PRETRAIN,
         {"name": "--dataset", "source": "--images"},
         "pretrain a network alone: many images, several devices or hosts",

@@ -1,4 +1,4 @@
-"""One file that training goes on from: weights, optimiser and history of the last whole epoch."""
+"""One file that training goes on from: weights, optimiser and history up to a whole epoch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import time
 import zipfile
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from rotnet_keras.running.hosts import alone, from_every_host, host_share
 
 FACTS = "rotnet_keras"
 DIGEST = f"{FACTS}_digest"
+# Seconds from one writing to the next; short epochs would spend their time on it.
+EVERY = float(os.environ.get("ROTNET_KERAS_CHECKPOINT_SECONDS", "10"))
 SHARED = "first images of hosts"  # a setting that only runs on as many hosts have in common
 
 
@@ -35,7 +38,9 @@ CheckpointPath = Annotated[str | os.PathLike[str], check_checkpoint]
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Writes the file after each epoch, beside the last, so that a kill leaves one that is whole.
+    """Writes the file after an epoch, beside the last, so that a kill leaves one that is whole.
+
+    It does so after the last epoch, and before that where the file is ten seconds old or more.
 
     Keras's `BackupAndRestore` keeps weights and epoch in two files, and a kill may leave one of
     them an epoch behind; here the epoch is an attribute of Keras's own weights file. It also
@@ -80,6 +85,7 @@ class Checkpoint(keras.callbacks.Callback):
         return epochs if self.stopped else done
 
     def on_train_begin(self, logs=None):
+        self.written = time.monotonic()
         if not self.logs:
             return
         # First what is counted, which also lowers the learning rate, then all that is in the file.
@@ -103,6 +109,12 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.logs.append({name: float(value) for name, value in logs.items()})
         self.stopped = self.model.stop_training
+        is_last = self.stopped or epoch + 1 == self.params["epochs"]
+        if is_last or time.monotonic() - self.written >= EVERY:
+            self._write()
+            self.written = time.monotonic()
+
+    def _write(self):
         facts = {"settings": self.settings, "logs": self.logs, "stopped": self.stopped}
         if host_share()[0] == 0:
             with alone(), replace_with(self.path) as beside:

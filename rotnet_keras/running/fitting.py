@@ -18,6 +18,10 @@ from rotnet_keras.running.hosts import from_every_host, host_share
 from rotnet_keras.running.lines import progress_of_fit, say_going_on
 
 STREAMED = 1000  # images of a stream that tell it from another
+MOST_TOGETHER = 32  # updates that Keras is asked for at once
+BATCH_HOOKS = [
+    f"on_{what}_{when}" for what in ("train_batch", "batch") for when in ("begin", "end")
+]
 
 
 def optimise(model, dataset, *, updates, learning_rate, loss=None, name="training", verbose=0):
@@ -32,7 +36,7 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, name="trainin
         use_ema=True,
         ema_momentum=0.99,
     )
-    model.compile(_scaled(optimizer, model), loss)
+    model.compile(_scaled(optimizer, model), loss, steps_per_execution=together(updates))
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
     verbose, shown = progress_of_fit(name, verbose)
     plan = {"steps_per_epoch": updates, "epochs": 1, "shuffle": False, "verbose": verbose}
@@ -99,6 +103,23 @@ class StopWhereDiverged(keras.callbacks.Callback):
         )
 
 
+def together(steps, callbacks=()):
+    """How many updates of an epoch TensorFlow is to do at once, without a word of Python between.
+
+    They divide the epoch: Keras would do more than it was asked for in the last of them. A callback
+    that wants a word after each update has it.
+    """
+    if keras.config.backend() != "tensorflow" or any(map(_wants_each_update, callbacks)):
+        return 1
+    return max(n for n in range(1, MOST_TOGETHER + 1) if steps % n == 0)
+
+
+def _wants_each_update(callback):
+    kind, usual = type(callback), keras.callbacks.Callback
+    overridden = any(getattr(kind, hook) is not getattr(usual, hook) for hook in BATCH_HOOKS)
+    return overridden and not getattr(callback, "async_safe", False)
+
+
 def balanced_weights(labels):
     """For Keras's `class_weight`: what gives each class the same share in the loss."""
     classes = np.unique(labels)
@@ -106,9 +127,11 @@ def balanced_weights(labels):
     return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 
 
-def compile_classifier(model, optimizer):
+def compile_classifier(model, optimizer, steps, callbacks):
+    """Compile it for a `fit` whose epochs have so many updates, with the user's callbacks."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(_scaled(optimizer, model), loss, metrics=["accuracy"])
+    how = {"metrics": ["accuracy"], "steps_per_execution": together(steps, callbacks)}
+    model.compile(_scaled(optimizer, model), loss, **how)
 
 
 def _scaled(optimizer, model):

@@ -87,7 +87,7 @@ class Minutely:
 class Watch(keras.callbacks.Callback):
     """Tells after each update how many there were, and where in the run that is."""
 
-    async_safe = True  # Keras need not wait for the device after each batch
+    async_safe = True  # Keras need not wait for the device after each batch, nor do one at a time
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch, self.update = epoch, 0
