@@ -19,6 +19,7 @@ from rotnet_keras.data.decoding import FULL, Ground, White, decode_picture
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras, CT and microscopes keep in 16
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow has it
+AT_ONCE = 64  # examples brought out of TensorFlow together; each one alone takes a millisecond
 
 
 def check_files(name, value):
@@ -138,8 +139,7 @@ def check_pictures(files, image_size, *, broken="raise", white=None, folder=()):
 
     def look(places, levels):
         some = _decoded([files[place] for place in places], image_size, levels=levels)
-        for _, *found in _all_of(some):
-            yield found
+        return _all_of(some.map(_without_image))
 
     reasons, levels = _look_through(files, look, image_size, white, folder)
     read = _answer(files, reasons, broken)
@@ -150,7 +150,12 @@ def _all_of(dataset):
     """The examples of a dataset, as arrays; what Pillow warns of, too many pixels, we refuse."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield from dataset.prefetch(16).as_numpy_iterator()
+        for batch in dataset.batch(AT_ONCE).prefetch(2).as_numpy_iterator():
+            yield from zip(*batch, strict=True)
+
+
+def _without_image(_, *found):
+    return found
 
 
 def _look_through(files, look, image_size, white, folder):
@@ -161,8 +166,8 @@ def _look_through(files, look, image_size, white, folder):
     if white is not None or not len(deep):
         return reasons, white
     if len(folder) > len(files):
-        others = _all_of(_decoded(folder, image_size))
-        extremes = np.array([some for _, _, some in others])
+        others = _all_of(_decoded(folder, image_size).map(_without_image))
+        extremes = np.array([some for _, some in others])
     levels = _find_levels(extremes[extremes.any(axis=1)])
     if levels != FULL:
         for place, (reason, _) in zip(deep, look(deep, levels), strict=True):
