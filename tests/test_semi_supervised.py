@@ -1,8 +1,10 @@
+import keras
 import numpy as np
 import pytest
 from small_networks import assert_same_weights
 
 from rotnet_keras import accuracy, conv_blocks_extractor, two_conv_extractor
+from rotnet_keras.few_labels import semi_supervised
 from rotnet_keras.few_labels.semi_supervised import self_train, train_jointly
 
 pytestmark = pytest.mark.backend
@@ -162,3 +164,22 @@ def test_wrong_settings(extractor, way, settings, message):
     images, labels = stripes(4)
     with pytest.raises(ValueError, match=message):
         way(extractor, images, **({"labels": labels, "unlabelled": images} | settings))
+
+
+def test_of_sure_images_the_first_are_learnt_from_and_stand_for_all():
+    """The loss by hand, of known answers: sure of 0, 2 and 3, of which two are learnt from."""
+    classifier = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    model = semi_supervised._SelfTraining(classifier, np.array([0.5, 0.5]), 0.8, most=2)
+    gentle = np.array([[9, 0], [0, 0], [0, 9], [9, 0], [0, 0]], "float32")
+    strong = np.array([[1, 0], [5, 0], [2, 0], [7, 0], [0, 0]], "float32")
+    named = np.array([[0, 3]], "float32")
+    answers = np.exp(gentle) / np.exp(gentle).sum(axis=1, keepdims=True)
+    outputs = model([named, gentle, strong], training=True)
+    assert [np.shape(part) for part in outputs] == [(1, 2), (2, 2), (2,), (2,)]
+    np.testing.assert_array_equal(outputs[1], strong[[0, 2]])
+    np.testing.assert_array_equal(outputs[2], [0, 1])
+    np.testing.assert_allclose(outputs[3], [0.3, 0.3], rtol=1e-6)  # 3 of 5 were sure
+    np.testing.assert_allclose(model.answered, 0.495 + 0.01 * answers.mean(axis=0), rtol=1e-6)
+    loss = model.compute_loss(y=np.array([1]), y_pred=outputs)
+    wanted = np.log1p(np.exp(-3)) + 0.3 * (np.log1p(np.exp(-1)) + np.log1p(np.exp(2)))
+    assert float(loss) == pytest.approx(wanted, rel=1e-5)

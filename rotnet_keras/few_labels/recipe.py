@@ -75,7 +75,7 @@ def fit_few_labels(
     extractor: Model | None = None,
     num_classes: AtLeastTwo | None = None,
     guess_below: Annotated[int, partial(check_count, least=0)] = 50,
-    updates: Count = 1500,
+    updates: Count = 1000,
     pretrain_epochs: Count = 10,
     precision: Precision = "float32",
     seed: Seed = 0,

@@ -35,13 +35,7 @@ from rotnet_keras._base.values import (
     another_seed,
 )
 from rotnet_keras.data.augmentation import gentle_augmentation, strong_augmentation
-from rotnet_keras.heads import (
-    Extractor,
-    Precision,
-    attach_head,
-    cast_model,
-    unfreeze,
-)
+from rotnet_keras.heads import Extractor, Precision, attach_head, cast_model, unfreeze
 from rotnet_keras.rotation import NUM_ROTATIONS, numbered_rotation_batches
 from rotnet_keras.running.batches import endless_batches
 from rotnet_keras.running.fitting import optimise
@@ -158,10 +152,11 @@ def self_train(
     unlabelled: UnlabelledImages,
     num_classes: AtLeastTwo | None = None,
     guesses: np.ndarray | None = None,
-    updates: Count = 1500,
+    updates: Count = 1000,
     batch_size: Count = 64,
     unlabelled_ratio: Count = 3,
-    threshold: Fraction = 0.9,
+    learnt_ratio: Positive = 1.5,
+    threshold: Fraction = 0.8,
     learning_rate: Positive = 5e-3,
     precision: Precision = "float32",
     seed: Seed = 0,
@@ -185,7 +180,9 @@ def self_train(
         updates: of the weights; in each, `batch_size` labelled and `unlabelled_ratio` times as
             many unlabelled images.
         batch_size: labelled images in an update.
-        unlabelled_ratio: unlabelled images for each labelled one.
+        unlabelled_ratio: unlabelled images for each labelled one, which the network is asked about.
+        learnt_ratio: sure images for each labelled one that it learns from, at most. Half of those
+            that it is asked about take 0.7 of the time of all.
         threshold: probability above which an answer counts as sure.
         learning_rate: of Adam's first update; it falls to zero along a half cosine.
         precision: how layers compute, as in `cast_model`.
@@ -213,13 +210,17 @@ def self_train(
     section 3.1 of Berthelot et al., 2019, https://arxiv.org/abs/1911.09785
     """
     num_classes = classes_of(labels, num_classes)
-    guessed = None if guesses is None else _where_sure(unlabelled, guesses)
+    guessed = None
+    if guesses is not None:
+        (known,) = np.nonzero(guesses >= 0)
+        guessed = unlabelled[known], guesses[known].astype("int32")
     named = _named_batches((images, labels.astype("int32")), guessed, batch_size, seed)
     pairs = _changed_pairs(unlabelled, batch_size * unlabelled_ratio, seed)
     dataset = tf.data.Dataset.zip(named, pairs).map(lambda x, pair: ((x[0], *pair), x[1]))
     classifier = _trainable_copy(extractor, num_classes, precision, seed)
     shares = np.bincount(labels, minlength=num_classes) / len(labels)
-    model = _SelfTraining(classifier, shares, threshold)
+    most = max(1, round(batch_size * min(learnt_ratio, unlabelled_ratio)))
+    model = _SelfTraining(classifier, shares, threshold, most)
     settings = {"updates": updates, "learning_rate": learning_rate, "verbose": verbose}
     history = optimise(model, dataset, name="self-training", **settings)
     return cast_model(classifier, "float32"), history
@@ -299,11 +300,14 @@ class _Joint(keras.Model):
 
 
 class _SelfTraining(keras.Model):
-    """Cross-entropy of the labels and of sure answers, which a stronger change must not alter."""
+    """Cross-entropy of the labels and of sure answers, which a stronger change must not alter.
 
-    def __init__(self, classifier, shares, threshold):
+    Of the sure ones the first `most` stand for all: images come in random order.
+    """
+
+    def __init__(self, classifier, shares, threshold, most):
         super().__init__(name="self_training")
-        self.classifier, self.threshold = classifier, threshold
+        self.classifier, self.threshold, self.most = classifier, threshold, most
         self.shares = ops.convert_to_tensor(shares, "float32")
         self.answered = self.add_weight(
             shape=shares.shape, initializer=lambda *_, **__: self.shares, trainable=False
@@ -311,31 +315,34 @@ class _SelfTraining(keras.Model):
 
     def call(self, inputs, training=None):
         named, gentle, strong = inputs
-        # A call of its own: nothing is learnt from these, so no gradient has to be computed.
-        answers = ops.stop_gradient(self.classifier(_floats(gentle), training=training))
-        learnt = ops.concatenate([_floats(named), _floats(strong)])
+        answers = self._answers(gentle, training)
+        sure = ops.cast(ops.max(answers, axis=-1) > self.threshold, "float32")
+        chosen, rows = ops.top_k(sure, self.most)  # of equals, the first
+        weights = chosen * ops.mean(sure) / ops.maximum(ops.sum(chosen), 1.0)
+        wanted = ops.argmax(ops.take(answers, rows, axis=0), axis=-1)
+        learnt = ops.concatenate([_floats(named), _floats(ops.take(strong, rows, axis=0))])
         logits = self.classifier(learnt, training=training)
-        return logits[: ops.shape(named)[0]], ops.softmax(answers), logits[ops.shape(named)[0] :]
+        number = ops.shape(named)[0]
+        return logits[:number], logits[number:], wanted, weights
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        named, answers, strong = y_pred
+    def _answers(self, gentle, training):
+        """Probabilities by which classes come out as often as among the labels."""
+        # A call of its own: nothing is learnt from these, so no gradient has to be computed.
+        answers = ops.softmax(self.classifier(_floats(gentle), training=training))
+        answers = ops.stop_gradient(answers)
         self.answered.assign(0.99 * self.answered + 0.01 * ops.mean(answers, axis=0))
         answers = answers * (self.shares / self.answered)
-        answers = answers / ops.sum(answers, axis=-1, keepdims=True)
-        sure = ops.cast(ops.max(answers, axis=-1) > self.threshold, "float32")
+        return answers / ops.sum(answers, axis=-1, keepdims=True)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        named, strong, wanted, weights = y_pred
         entropy = keras.losses.sparse_categorical_crossentropy
-        own = entropy(ops.argmax(answers, axis=-1), strong, from_logits=True)
-        return ops.mean(entropy(y, named, from_logits=True)) + ops.mean(sure * own)
+        own = weights * entropy(wanted, strong, from_logits=True)
+        return ops.mean(entropy(y, named, from_logits=True)) + ops.sum(own)
 
 
 def _trainable_copy(extractor, num_classes, precision, seed):
     return unfreeze(attach_head(cast_model(extractor, precision), num_classes, seed=seed))
-
-
-def _where_sure(images, guesses):
-    """The images that have a guess, and the guesses."""
-    sure = np.flatnonzero(guesses >= 0)
-    return images[sure], guesses[sure].astype("int32")
 
 
 def _floats(pixels):

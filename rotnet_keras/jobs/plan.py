@@ -18,7 +18,7 @@ FEWEST, MOST = 10, 200  # times that it is shown each
 TIMED = 512  # images
 # An update of weights takes about three times as long as the answers alone, as for training; the
 # recipe's also asks for answers that nothing is learnt from, and changes each image three times.
-LEARNT, RECIPE_IMAGES = 3.2, 1_400
+LEARNT, RECIPE_IMAGES = 3.2, 1_000
 # Seconds of the stages that are as long whatever the plan; and of all others, at the least.
 FIXED = {"map": 30.0, "verdict": 30.0, "files": 15.0}  # beside comparing recipes
 LEAST_SECONDS = 30.0
@@ -54,7 +54,7 @@ class Plan:
 
 
 QUICK = Plan(2, 10, 60)
-USUAL_PLAN = Plan(10, 300, 1500)
+USUAL_PLAN = Plan(10, 300, 1000)
 
 
 def make_plan(num_images, *, quick=False, blog=False):

@@ -138,7 +138,7 @@ ARMS = {
     "raw pixels": _arm(raw_pixels, {"strength": 0.01}, pretext=False),
     "random probe": _arm(random_probe, PROBE, pretext=False),
     "from scratch": _arm(scratch, FASTER, pretext=False),
-    "self-trained from scratch": _arm(self_trained_scratch, {"updates": 1500}, pretext=False),
+    "self-trained from scratch": _arm(self_trained_scratch, {"updates": 1000}, pretext=False),
     "frozen, new head": _arm(frozen_head, FASTER),
     "fine-tuned": _arm(tuned, UPDATES),
     **{f"block {k} probe": _arm(block_probe, PROBE | {"blocks": (k,)}) for k in range(1, 6)},
@@ -147,7 +147,7 @@ ARMS = {
     "conv head": _arm(conv_head, {**FASTER, "block": 2}),
     "joint (S4L)": _arm(joint, {**UPDATES, "weight": 1.0}),
     "labels spread": _arm(spread_probe, {}),
-    "self-trained": _arm(self_trained, {"updates": 1500}),
+    "self-trained": _arm(self_trained, {"updates": 1000}),
 }
 
 
