@@ -224,10 +224,13 @@ class Run:
 
     def _pretext_in_words(self):
         """What speaks against rotation for these images, or nothing."""
-        images, labels = self.splits.test
-        tested = images[:MOST_TURNED], labels[:MOST_TURNED]
-        counts = rotation_confusion(self.models["rotation_model"], *tested)
-        return rotation_verdict(counts, self.splits.class_names, tested[0])
+        splits, number = self.splits, len(self.splits.test.labels)
+        # A folder's are in the order of their classes.
+        rows = np.random.default_rng(self.settings.seed).permutation(number)[:MOST_TURNED]
+        images, labels = (part[rows] for part in splits.test)
+        model, num_classes = self.models["rotation_model"], splits.num_classes
+        counts = rotation_confusion(model, images, labels, num_classes=num_classes)
+        return rotation_verdict(counts, splits.class_names, images)
 
     @functools.cached_property
     def _known(self):
