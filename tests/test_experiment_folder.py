@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rotnet_keras import (
+    Examples,
     attach_head,
     plot_accuracies,
     run_experiment,
@@ -131,7 +132,8 @@ def test_the_verdict_on_the_pretext_sees_a_large_test_of_every_class(monkeypatch
     run = types.SimpleNamespace(settings=types.SimpleNamespace(seed=0))
     run.models = {"rotation_model": attach_head(two_conv_extractor((12, 12, 1)), 4)}
     run.splits = types.SimpleNamespace(class_names=["a", "b", "c"], num_classes=3)
-    run.splits.test = np.zeros((41, 12, 12, 1), "uint8"), np.repeat([0, 1, 2], [20, 20, 1])
+    labels = np.repeat([0, 1, 2], [20, 20, 1])
+    run.splits.test = Examples(np.zeros((41, 12, 12, 1), "uint8"), labels)
     for run.settings.seed in range(5):  # in most of them the last class is not drawn
         assert stages.Run._pretext_in_words(run) == ""
     assert all(len(drawn) == 10 and {0, 1} <= {*drawn.tolist()} for drawn in seen)
