@@ -78,7 +78,7 @@ def fitting(plan, seconds, available):
     return Plan(
         max(1, int(share * plan.pretrain_epochs)),
         max(10, int(share * plan.long_epochs)),
-        max(50, int(share * plan.updates)),
+        max(50, 10 * int(share * plan.updates / 10)),  # which are done ten at once or more
     )
 
 
