@@ -19,10 +19,11 @@ TIMED = 512  # images
 # An update of weights takes about three times as long as the answers alone, as for training; the
 # recipe's also asks for answers that nothing is learnt from, and changes each image three times.
 LEARNT, RECIPE_IMAGES = 3.2, 1_000
-# Seconds of the stages that are as long whatever the plan; and of all others, at the least.
-FIXED = {"map": 30.0, "verdict": 30.0, "files": 15.0}  # beside comparing recipes
+# Seconds that stages take whatever the plan (probes, tests, building networks); and what is left
+# for training, at the least.
+FIXED = {"map": 25.0, "recipe": 40.0, "verdict": 30.0, "all labels": 40.0, "files": 20.0}
 LEAST_SECONDS = 30.0
-LABELLED_PASSES = 250  # over the labelled images, by all arms of the blog together
+STOPPED = 85  # epochs, by which an arm's long budget has mostly stopped by itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,18 +73,18 @@ def fitting(plan, seconds, available):
     """
     needed = sum(seconds.values())
     if needed <= available:
-        more = int((available - needed) // seconds["recipe"])
+        more = int((available - needed) // (seconds["recipe"] + FIXED["recipe"]))
         return dataclasses.replace(plan, pairs=more // 2 if more >= 4 else min(more, 1))
     share = available / needed
     return Plan(
         max(1, int(share * plan.pretrain_epochs)),
-        max(10, int(share * plan.long_epochs)),
+        max(10, int(share * min(plan.long_epochs, STOPPED))),
         max(50, 10 * int(share * plan.updates / 10)),  # which are done ten at once or more
     )
 
 
 def seconds_of(plan, each, num_images, num_labelled, *, again):
-    """About how many seconds each stage takes here.
+    """About how many seconds each stage takes here, beside those in `FIXED`.
 
     Args:
         plan: `Plan`.
@@ -93,13 +94,13 @@ def seconds_of(plan, each, num_images, num_labelled, *, again):
         again: whether the classifier is fitted a second time.
     """
     recipe = each * RECIPE_IMAGES * plan.updates
-    labelled = each * LEARNT * num_labelled * LABELLED_PASSES * plan.long_epochs / 300
+    passes = 3 * (3 + min(plan.long_epochs, STOPPED))  # of three arms in two budgets
     return {
         "pretraining": each * LEARNT * num_images * plan.pretrain_epochs,
-        "classifiers": labelled,
+        "classifiers": each * LEARNT * num_labelled * passes,
         "recipe": recipe,
         "all labels": recipe if again else 0.0,
-        "verdict": recipe * (2 * plan.pairs if plan.pairs > 1 else plan.pairs),
+        "verdict": (recipe + FIXED["recipe"]) * (2 * plan.pairs if plan.pairs > 1 else plan.pairs),
     }
 
 

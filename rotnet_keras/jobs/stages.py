@@ -107,17 +107,17 @@ class Run:
         """The lengths of training that suit the images, the machine and the time."""
         settings, kept = self.settings, kept_plan(self.unfinished)
         plan = kept or make_plan(len(self.images), quick=settings.quick, blog=self.blog)
-        counts = len(self.images), len(self.splits.labelled.labels)
-        each = seconds_an_image(self.fresh, self.images)
-        seconds = seconds_of(plan, each, *counts, again=self.again)
-        if settings.minutes is not None and kept is None:
-            available = 60 * settings.minutes - sum(FIXED.values())
-            plan = fitting(plan, seconds, max(available, LEAST_SECONDS))
-            seconds = seconds_of(plan, each, *counts, again=self.again)
         recipe = can_be_had(self.splits.image_shape)
         runs = {"recipe": recipe, "verdict": self._can_be_weighed, "all labels": self.again}
-        stages = [name for name in STAGES if runs.get(name, True)]
-        self.whole.plan({name: seconds.get(name, 0) + FIXED.get(name, 0) for name in stages})
+        fixed = {name: FIXED.get(name, 0.0) for name in STAGES if runs.get(name, True)}
+        each = seconds_an_image(self.fresh, self.images)
+        counts = each, len(self.images), len(self.splits.labelled.labels)
+        seconds = seconds_of(plan, *counts, again=self.again)
+        if settings.minutes is not None and kept is None:
+            spent = sum([*self.whole.seconds.values(), *fixed.values()])
+            plan = fitting(plan, seconds, max(60 * settings.minutes - spent, LEAST_SECONDS))
+            seconds = seconds_of(plan, *counts, again=self.again)
+        self.whole.plan({name: seconds.get(name, 0) + fixed[name] for name in fixed})
         if settings.verbose:
             say(f"{in_words(self.whole.left)} in all: {plan.in_words(len(self.images))}")
         return plan
