@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import json
 import re
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 
@@ -150,28 +151,29 @@ def run_study(
         [0.71, 0.7]
     """
     reading = {name: value for name, value in locals().items() if name in READING}
-    settings = {
-        "network": network,
-        "pretrain_epochs": pretrain_epochs,
-        "rotations": " ".join(str(ANGLES[rotation]) for rotation in rotations),
-        "dataset": cell(dataset, guard="./"),
-        "num_validation": num_validation,
-        "precision": precision,
-    }
+    settings: dict[str, Any] = {"network": network, "pretrain_epochs": pretrain_epochs}
+    settings |= {"num_validation": num_validation, "precision": precision}
+    settings["rotations"] = " ".join(str(ANGLES[rotation]) for rotation in rotations)
+    settings["dataset"] = cell(dataset, guard="./")
     load = functools.partial(load_splits, dataset, data_dir=data_dir, **reading)
-    arms, budgets, runs = arms or _fitting_arms(network), list(budgets), []
-    for seed in seeds:
-        for budget in budgets:
-            runs += [{"arm": arm, "num_labels": budget, "seed": seed} | settings for arm in arms]
-    folder = make_folder(output)
+    arms, folder = arms or _fitting_arms(network), make_folder(output)
+    runs = [
+        {"arm": arm, "num_labels": budget, "seed": seed} | settings
+        for seed, budget, arm in itertools.product(seeds, budgets, arms)
+    ]
     with only_run(folder):
-        same = {name: settings[name] for name in SAME}
-        read_study(folder / TABLE, **same)  # said before the work, not after it
-        data = _data_of(load, budgets, num_validation)
-        done = set(row_keys(read_study(folder / TABLE, data=data, **same)))
-        todo = [run | {DATA: data} for run in runs if row_key(run) not in done]
-        _run_all(todo, load, rotations, folder, verbose, done=len(runs) - len(todo))
-        table = read_study(folder / TABLE, **same)
+        return _run_missing(runs, load, rotations, folder, verbose)
+
+
+def _run_missing(runs, load, rotations, folder, verbose):
+    """Do those of the runs that are not in the folder's table; return their part of it."""
+    same = {name: runs[0][name] for name in SAME}
+    read_study(folder / TABLE, **same)  # said before the work, not after it
+    data = _data_of(load, [run["num_labels"] for run in runs], runs[0]["num_validation"])
+    done = set(row_keys(read_study(folder / TABLE, data=data, **same)))
+    todo = [run | {DATA: data} for run in runs if row_key(run) not in done]
+    _run_all(todo, load, rotations, folder, verbose, done=len(runs) - len(todo))
+    table = read_study(folder / TABLE, **same)
     wanted = {row_key(run) for run in runs}
     return table[[key in wanted for key in row_keys(table)]]
 
