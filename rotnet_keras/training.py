@@ -99,8 +99,8 @@ def pretrain(
         precision: how layers compute, as in `cast_model`; "mixed" takes half the time or less where
             the machine has it. Logits and loss are float32 in any case, and so is the model that is
             returned, unless the extractor was not.
-        checkpoint: path of a file ending in `.weights.h5`, written after the last
-            epoch, and after others where it is ten seconds old (or what the environment variable
+        checkpoint: path of a file ending in `.weights.h5`, written after the last epoch,
+            and after others where it is ten seconds old (or what the environment variable
             `ROTNET_KERAS_CHECKPOINT_SECONDS` says). If the file exists, the run goes on from it, on
             any number of devices and hosts, and ends as if it had never been stopped. (With an
             `augment` that is not one of this package's, what it draws after the break differs.)

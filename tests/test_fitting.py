@@ -75,8 +75,10 @@ def test_updates_done_at_once_divide_an_epoch_and_pass_no_callback_over():
     class Unhurried(Counting):
         async_safe = True
 
-    of_each_kind = [keras.callbacks.History(), Unhurried()]
+    by_epoch = keras.callbacks.LambdaCallback(on_epoch_end=print)
+    of_each_kind = [keras.callbacks.History(), Unhurried(), by_epoch]
     if keras.config.backend() == "tensorflow":
         assert [fitting.together(n) for n in (1, 7, 24, 64, 782, 37)] == [1, 7, 24, 32, 23, 1]
         assert fitting.together(24, of_each_kind) == 24
     assert fitting.together(24, [*of_each_kind, Counting()]) == 1
+    assert fitting.together(24, [keras.callbacks.LambdaCallback(on_train_batch_end=print)]) == 1

@@ -15,7 +15,8 @@ from rotnet_keras.few_labels.recipe import WIDTHS, fit_few_labels
 from rotnet_keras.jobs.blog import ARMS, fit_again
 
 RECIPE = "recipe"
-ROW, SPEAKER = "self-trained (fit_few_labels)", "self-trained classifier"
+TITLE = "self-trained"
+ROW, SPEAKER = f"{TITLE} (fit_few_labels)", f"{TITLE} classifier"
 SMALLEST = 2 ** len(WIDTHS)  # pixels a side
 
 

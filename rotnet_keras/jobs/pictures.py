@@ -13,6 +13,7 @@ from rotnet_keras.evaluation import confusion_matrix, extract_features, predict_
 from rotnet_keras.heads import remove_head
 from rotnet_keras.jobs.answers import draw_answers
 from rotnet_keras.jobs.blog import ARMS, BLOG, BLOG_ARMS, BUDGETS, arms_of
+from rotnet_keras.jobs.choice import TITLE
 from rotnet_keras.jobs.results import is_blogs_data
 from rotnet_keras.rotation import ROTATIONS
 from rotnet_keras.symmetry import predict_rotations
@@ -206,6 +207,6 @@ def _accuracies(run):
         accuracies = {arm.title: run.arms[arm.name, budget]["test_accuracy"] for arm in arms}
         series[f"this run, {budget} training"] = accuracies
     if run.recipe is not None:
-        series["this run, self-training"] = {"self-trained": run.recipe["test_accuracy"]}
+        series["this run, self-training"] = {TITLE: run.recipe["test_accuracy"]}
     titles = dict.fromkeys(title for bars in series.values() for title in bars)
     return {name: {title: bars.get(title) for title in titles} for name, bars in series.items()}

@@ -20,7 +20,7 @@ from rotnet_keras._base.locks import only_run
 from rotnet_keras._base.model_files import save_model
 from rotnet_keras._base.values import Count, FilePath, Positive, Seed, Source, check_choice
 from rotnet_keras.data.decoding import Ground, White
-from rotnet_keras.data.load import Parts, Repeats, load_splits, stream_images
+from rotnet_keras.data.load import READING, Parts, Repeats, load_splits, stream_images
 from rotnet_keras.data.pictures import Broken, Fit
 from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import NETWORKS
@@ -30,7 +30,7 @@ from rotnet_keras.viewing.tensorboard import Curves, check_board, prepare_board
 
 CHECKPOINT = "pretraining.weights.h5"
 RUN = "pretraining"  # TensorBoard's
-READING = ("image_size", "fit", "ground", "white", "broken", "follow_links")
+OF_PARTS = ("repeats", "parts")  # of a data set; a stream has none
 
 
 def check_many_images(name, value):
@@ -110,9 +110,8 @@ def run_pretraining(
         >>> results["history"]["accuracy"]  # doctest: +SKIP
         [0.93]
     """
-    reading = {name: value for name, value in locals().items() if name in READING}
-    if images is None:
-        reading |= {"repeats": repeats, "parts": parts}
+    unread = OF_PARTS if images is not None else ()
+    reading = {name: value for name, value in locals().items() if name in {*READING} - {*unread}}
     settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     settings |= {"all_rotations": all_rotations, "precision": precision}
     check_board(tensorboard)

@@ -111,12 +111,12 @@ class Run:
         runs = {"recipe": recipe, "verdict": self._can_be_weighed, "all labels": self.again}
         fixed = {name: FIXED.get(name, 0.0) for name in STAGES if runs.get(name, True)}
         each = seconds_an_image(self.fresh, self.images)
-        counts = each, len(self.images), len(self.splits.labelled.labels)
-        seconds = seconds_of(plan, *counts, again=self.again)
+        here = each, len(self.images), len(self.splits.labelled.labels)
+        seconds = seconds_of(plan, *here, again=self.again)
         if settings.minutes is not None and kept is None:
             spent = sum([*self.whole.seconds.values(), *fixed.values()])
             plan = fitting(plan, seconds, max(60 * settings.minutes - spent, LEAST_SECONDS))
-            seconds = seconds_of(plan, *counts, again=self.again)
+            seconds = seconds_of(plan, *here, again=self.again)
         self.whole.plan({name: seconds.get(name, 0) + fixed[name] for name in fixed})
         if settings.verbose:
             say(f"{in_words(self.whole.left)} in all: {plan.in_words(len(self.images))}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from rotnet_keras.few_labels.verdict import Gain
 from rotnet_keras.jobs.blog import ARMS
+from rotnet_keras.jobs.choice import TITLE
 
 FEW_PICTURES = 1_000  # below which more pictures without labels are the first thing to look for
 FEW_TESTED = 1_000  # below which one test picture is worth telling of
@@ -24,7 +25,7 @@ def figures_of(run) -> str:
     """The test accuracies that count, in one sentence."""
     told = {ARMS[arm].row: run.arms[arm]["long"] for arm in ("scratch", "fine_tuned")}
     if run.recipe:
-        told["self-trained"] = run.recipe["test_accuracy"]
+        told[TITLE] = run.recipe["test_accuracy"]
     parts = [f"{name} {value:.1%}" for name, value in told.items()]
     of = f"{run.num_test:,} test images" if run.num_test else "the test images"
     return f"Accuracy on {of}, from {run.num_labels:,} labels: {', '.join(parts)}."

@@ -115,8 +115,10 @@ def together(steps, callbacks=()):
 
 
 def _wants_each_update(callback):
-    kind, usual = type(callback), keras.callbacks.Callback
-    overridden = any(getattr(kind, hook) is not getattr(usual, hook) for hook in BATCH_HOOKS)
+    """Whether its class, or, as of `LambdaCallback`, it itself has something to do then."""
+    usual = keras.callbacks.Callback
+    has = {hook: getattr(getattr(callback, hook), "__func__", None) for hook in BATCH_HOOKS}
+    overridden = any(does is not getattr(usual, hook) for hook, does in has.items())
     return overridden and not getattr(callback, "async_safe", False)
 
 
