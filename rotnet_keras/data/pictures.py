@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
+from multiprocessing.pool import ThreadPool
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ from rotnet_keras.data.decoding import FULL, Ground, White, decode_picture
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras, CT and microscopes keep in 16
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow has it
-AT_ONCE = 64  # examples brought out of TensorFlow together; each one alone takes a millisecond
+AT_ONCE = 64  # files that a thread takes together
 
 
 def check_files(name, value):
@@ -115,8 +116,8 @@ def read_with_levels(files, form, *, broken="raise", ground=255, white=None, fol
     images = np.zeros((len(files), image_size, image_size, channels or 3), "uint8")
 
     def look(places, levels):
-        some = _fitted([files[place] for place in places], form, ground, levels)
-        for place, (image, *found) in zip(places, _all_of(some), strict=True):
+        some = _squares([files[place] for place in places], form, ground, levels)
+        for place, (image, *found) in zip(places, some, strict=True):
             images[place] = image
             yield found
 
@@ -138,24 +139,43 @@ def check_pictures(files, image_size, *, broken="raise", white=None, folder=()):
     """
 
     def look(places, levels):
-        some = _decoded([files[place] for place in places], image_size, levels=levels)
-        return _all_of(some.map(_without_image))
+        return _found_in([files[place] for place in places], image_size, levels)
 
     reasons, levels = _look_through(files, look, image_size, white, folder)
     read = _answer(files, reasons, broken)
     return [file for file, whole in zip(files, read, strict=True) if whole], levels
 
 
-def _all_of(dataset):
-    """The examples of a dataset, as arrays; what Pillow warns of, too many pixels, we refuse."""
-    with warnings.catch_warnings():
+def _squares(files, form, ground, levels):
+    """`(image, reason, extremes)` of each file as of `decode_picture`, the image a square.
+
+    Not in tf.data, which takes longer to call Python than Python to decode a small picture.
+    """
+    image_size, _, channels = form
+    kind = tf.TensorSpec((None, None, 3), tf.uint8)
+    fit = tf.function(lambda image: _in_form(image, form), input_signature=[kind])
+
+    def one(file):
+        image, *found = decode_picture(os.fsencode(file), image_size, ground, levels)
+        if image.shape[:2] != (image_size, image_size) or channels == 1:
+            image = fit(image).numpy()
+        return image, *found
+
+    return _by_threads(one, files)
+
+
+def _found_in(files, image_size, levels=FULL):
+    """What `_squares` says beside the images."""
+    return _by_threads(
+        lambda file: decode_picture(os.fsencode(file), image_size, 255, levels)[1:], files
+    )
+
+
+def _by_threads(function, files):
+    """What a function returns of each file; what Pillow warns of, too many pixels, we refuse."""
+    with warnings.catch_warnings(), ThreadPool(os.cpu_count()) as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        for batch in dataset.batch(AT_ONCE).prefetch(2).as_numpy_iterator():
-            yield from zip(*batch, strict=True)
-
-
-def _without_image(_, *found):
-    return found
+        yield from pool.imap(function, files, chunksize=AT_ONCE)
 
 
 def _look_through(files, look, image_size, white, folder):
@@ -166,8 +186,7 @@ def _look_through(files, look, image_size, white, folder):
     if white is not None or not len(deep):
         return reasons, white
     if len(folder) > len(files):
-        others = _all_of(_decoded(folder, image_size).map(_without_image))
-        extremes = np.array([some for _, some in others])
+        extremes = np.array([some for _, some in _found_in(folder, image_size)])
     levels = _find_levels(extremes[extremes.any(axis=1)])
     if levels != FULL:
         for place, (reason, _) in zip(deep, look(deep, levels), strict=True):
@@ -191,11 +210,19 @@ def stream_pictures(files, *, image_size, fit="crop", channels=None, ground=255,
         `tf.data.Dataset` of uint8 images `(image_size, image_size, channels)`, of known number.
     """
 
-    def still_there(image, reason, _):  # it was, a moment ago
-        with tf.control_dependencies([tf.debugging.assert_equal(reason, "", "lost a picture")]):
-            return tf.identity(image)
+    names = tf.constant([os.fsencode(file) for file in files], tf.string)
 
-    return _fitted(files, (image_size, fit, channels), ground, white).map(still_there)
+    def read(name):
+        kinds = [tf.uint8, tf.string]
+        image, reason = tf.numpy_function(
+            lambda name: decode_picture(name, image_size, ground, white)[:2], [name], kinds
+        )
+        # It could be read, a moment ago.
+        with tf.control_dependencies([tf.debugging.assert_equal(reason, b"", "lost a picture")]):
+            return _in_form(tf.ensure_shape(image, (None, None, 3)), (image_size, fit, channels))
+
+    dataset = tf.data.Dataset.from_tensor_slices(names)
+    return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _find_levels(extremes):
@@ -212,17 +239,12 @@ def _find_levels(extremes):
     return levels
 
 
-def _fitted(files, form, ground, levels):
-    """Dataset of `(image, reason, extremes)` as of `_decoded`, the image a square."""
+def _in_form(image, form):
+    """A picture as a square, grey where that was asked for."""
     image_size, fit, channels = form
-
-    def fitted(image, reason, extremes):
-        image = square(image, image_size, fit)
-        image = _grey(image) if channels == 1 else image
-        return tf.ensure_shape(image, (image_size, image_size, channels or 3)), reason, extremes
-
-    dataset = _decoded(files, image_size, ground, levels)
-    return dataset.map(fitted, num_parallel_calls=tf.data.AUTOTUNE)
+    image = square(image, image_size, fit)
+    image = _grey(image) if channels == 1 else image
+    return tf.ensure_shape(image, (image_size, image_size, channels or 3))
 
 
 def square(image, size, fit="crop"):
@@ -237,22 +259,6 @@ def square(image, size, fit="crop"):
     image = tf.image.resize(image, inner, antialias=True)
     image = tf.image.resize_with_crop_or_pad(image, size, size)
     return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
-
-
-def _decoded(files, image_size, ground=255, levels=FULL):
-    """Dataset of `(image, reason, extremes)` as of `decode_picture`."""
-    names = tf.constant([os.fsencode(file) for file in files], tf.string)
-
-    def decode(name):
-        kinds = [tf.uint8, tf.string, tf.int32]
-        image, reason, extremes = tf.numpy_function(
-            lambda name: decode_picture(name, image_size, ground, levels), [name], kinds
-        )
-        image = tf.ensure_shape(image, (None, None, 3))
-        return image, tf.ensure_shape(reason, ()), tf.ensure_shape(extremes, (2,))
-
-    dataset = tf.data.Dataset.from_tensor_slices(names)
-    return dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _answer(files, reasons, broken):
