@@ -177,8 +177,20 @@ def test_own_images_with_weights_from_elsewhere(tmp_path):
 
 
 @pytest.mark.slow
-def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
-    """All images are on the map, since few are tested; numbers of NumPy's and stray bytes, too."""
+def test_few_images_and_odd_names_end_well_and_are_not_repeated(monkeypatch, tmp_path):
+    """All images are on the map, since few are tested; numbers of NumPy's and stray bytes, too.
+
+    The map is drawn by another process meanwhile, as that of many images is.
+    """
+    begun = []
+    begin_map = stages.begin_map
+
+    def begin(*features, **options):
+        begun.append(begin_map(*features, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(stages, "begin_map", begin)
+    monkeypatch.setattr(stages, "MANY_ON_A_MAP", 4)
     images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
     odd = b"caf\xe9".decode("utf-8", "surrogateescape")
     options = {"class_names": [odd, "b"], "name": odd, "unlabelled": images}
@@ -186,6 +198,7 @@ def test_few_images_and_odd_names_end_well_and_are_not_repeated(tmp_path):
     settings = {"seed": np.int64(1), "quick": True, "verbose": 0, "skip_finished": True}
     results = run_experiment(splits, output=tmp_path, **settings)
     assert len(splits.test.labels) == 3
+    assert [process.returncode for process in begun] == [0]
     assert (tmp_path / "umap.png").exists()
     report = save_report(tmp_path).read_text()
     assert "UMAP" in report

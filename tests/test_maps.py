@@ -248,3 +248,17 @@ def test_maps_in_one_place_and_maps_that_do_not_fit():
     np.testing.assert_array_equal(only, np.zeros((3, 2)))
     with pytest.raises(ValueError, match=r"maps must be \(N, 2\), N at least 1 and the same, got"):
         align_maps([np.zeros((3, 2)), np.zeros((4, 2))])
+
+
+@pytest.mark.slow
+def test_a_map_that_another_process_has_drawn_is_found(monkeypatch):
+    features = np.random.default_rng(5).normal(size=(60, 8)).astype("float32")
+    assert maps.begin_map(features, seed=3).wait() == 0
+    expected = umap_points(features, seed=3, cache=False)
+    monkeypatch.setattr(maps, "_lay_out", None)  # nothing is laid out again
+    np.testing.assert_array_equal(umap_points(features, seed=3), expected)
+
+
+def test_no_process_draws_a_map_that_cannot_be_kept(monkeypatch):
+    monkeypatch.setenv("ROTNET_KERAS_CACHE", "/dev/null/nowhere")
+    assert maps.begin_map(np.zeros((9, 2)), seed=0) is None

@@ -209,7 +209,6 @@ def stream_pictures(files, *, image_size, fit="crop", channels=None, ground=255,
     Returns:
         `tf.data.Dataset` of uint8 images `(image_size, image_size, channels)`, of known number.
     """
-
     names = tf.constant([os.fsencode(file) for file in files], tf.string)
 
     def read(name):

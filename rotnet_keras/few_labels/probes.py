@@ -45,7 +45,7 @@ from rotnet_keras.evaluation import extract_features
 from rotnet_keras.heads import HEAD, attach_head, check_extractor, copy_model
 
 STRENGTH, PIXEL_STRENGTH = 0.03, 0.01  # of the penalty on features, and on raw pixels
-NUM_REFERENCE = 5_000  # unlabelled images are plenty to know each feature's mean and spread
+NUM_REFERENCE = 2_000  # unlabelled images are plenty to know each feature's mean and spread
 
 
 def _output_or_blocks(name, value):
@@ -157,7 +157,8 @@ def linear_probe(
     x = extract_features(features, images)
     reference = x
     if unlabelled is not None:
-        reference = extract_features(features, unlabelled[:NUM_REFERENCE])
+        every = -(-len(unlabelled) // NUM_REFERENCE)  # a folder's may come in an order of theirs
+        reference = extract_features(features, unlabelled[::every])
     head = _fit_linear(x, labels, reference, strength)
     return _with_linear_head(features, head, classes_of(labels, num_classes))
 
@@ -320,7 +321,8 @@ def mean_and_spread(reference):
 
 def regression(points, labels, strength):
     """Logistic regression on standardised features, as all probes here fit it."""
-    return LogisticRegression(C=strength, max_iter=1_000).fit(points, labels)
+    solver = "newton-cg"  # which takes a third to a tenth of the time of the usual one here
+    return LogisticRegression(C=strength, max_iter=1_000, solver=solver).fit(points, labels)
 
 
 def _fit_linear(features, labels, reference, strength):

@@ -21,9 +21,10 @@ from rotnet_keras._base.networks import Classifier, Model, extractor_takes_image
 from rotnet_keras._base.values import Count, Seed
 from rotnet_keras.blocks import block_names
 from rotnet_keras.evaluation import extract_features, most_likely
-from rotnet_keras.few_labels.probes import NUM_REFERENCE, block_features, linear_probe
+from rotnet_keras.few_labels.probes import block_features, linear_probe
 
 Method = Literal["auto", "typical", "unsure", "random"]
+NUM_REFERENCE = 5_000  # images that tell the components
 DIMENSIONS = 64  # principal components in which images are near to each other, by angle
 STARTS = 3  # of the search for groups, which may end in a poor place
 MOST_GROUPS = 500  # beyond, several images of a group are chosen

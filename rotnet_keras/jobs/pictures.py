@@ -6,10 +6,11 @@ import dataclasses
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn import metrics
 
 from rotnet_keras._base.files import printable
 from rotnet_keras.data.names import names_of
-from rotnet_keras.evaluation import confusion_matrix, extract_features, predict_classes
+from rotnet_keras.evaluation import extract_features, predict_classes
 from rotnet_keras.heads import remove_head
 from rotnet_keras.jobs.answers import draw_answers
 from rotnet_keras.jobs.blog import ARMS, BLOG, BLOG_ARMS, BUDGETS, arms_of
@@ -154,11 +155,15 @@ def draw_pictures(output, run):
 def _draw_tested(output, run, title):
     """What the chosen classifier takes the test images for: all in numbers, some as pictures."""
     test, class_names = run.splits.test, run.splits.class_names
+    logits = _logits(run, test.images)
     with picture(output / "confusion.png", title):
-        plot_confusion(confusion_matrix(run.models["classifier"], *test), class_names)
+        counts = metrics.confusion_matrix(
+            test.labels, logits.argmax(axis=1), labels=np.arange(len(class_names))
+        )
+        plot_confusion(counts, class_names)
     names = _names(run, _all_of_test(run.splits))
     with picture(output / "mistakes.png", title):
-        draw_answers(_logits(run, test.images), *test, class_names, names)
+        draw_answers(logits, *test, class_names, names)
 
 
 def _all_of_test(splits):

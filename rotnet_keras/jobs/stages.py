@@ -37,8 +37,10 @@ from rotnet_keras.jobs.pictures import (
     write_test_features,
 )
 from rotnet_keras.jobs.plan import (
+    BLOG_RATE,
     FIXED,
     LEAST_SECONDS,
+    RATE,
     fitting,
     make_plan,
     seconds_an_image,
@@ -53,12 +55,13 @@ from rotnet_keras.running.lines import in_words, say
 from rotnet_keras.running.progress import Whole
 from rotnet_keras.symmetry import rotation_confusion, rotation_verdict
 from rotnet_keras.training import pretrain, pretrain_for_transfer
-from rotnet_keras.viewing.maps import umap_points
+from rotnet_keras.viewing.maps import begin_map, umap_points
 from rotnet_keras.viewing.tensorboard import FEATURES
 from rotnet_keras.zoo.backbones import make_extractor
 
-FEWEST_ON_A_MAP, MOST_TURNED = 4, 2_000  # test images
-STAGES = ("pretraining", "map", "classifiers", "recipe", "verdict", "all labels", "files")
+FEWEST_ON_A_MAP, MANY_ON_A_MAP = 4, 4_000  # images
+MOST_TURNED = 2_000  # test images
+STAGES = ("pretraining", "classifiers", "recipe", "verdict", "all labels", "map", "files")
 
 
 class Run:
@@ -92,6 +95,16 @@ class Run:
             self.fresh, self.given = _extractors(splits.image_shape, **network)
 
     @property
+    def _is_blogs(self):
+        """Whether data and network are the blog's."""
+        return self.blog and self.backbone == "two_conv"
+
+    @property
+    def _rate(self):
+        """The learning rate of `pretrain`."""
+        return BLOG_RATE if self._is_blogs else RATE
+
+    @property
     def backbone(self):
         """The one that was asked for, else the blog's for its data, and the recipe's for others."""
         return self.settings.backbone or ("two_conv" if self.blog else "conv_blocks")
@@ -106,7 +119,8 @@ class Run:
     def _planned(self):
         """The lengths of training that suit the images, the machine and the time."""
         settings, kept = self.settings, kept_plan(self.unfinished)
-        plan = kept or make_plan(len(self.images), quick=settings.quick, blog=self.blog)
+        usual = make_plan(len(self.images), quick=settings.quick, blog=self._is_blogs)
+        plan = kept or usual
         recipe = can_be_had(self.splits.image_shape)
         runs = {"recipe": recipe, "verdict": self._can_be_weighed, "all labels": self.again}
         fixed = {name: FIXED.get(name, 0.0) for name in STAGES if runs.get(name, True)}
@@ -126,7 +140,7 @@ class Run:
         """Learn from the images without labels."""
         settings, way = self.settings, {}
         if self.blog or not block_names(self.fresh):
-            train = pretrain
+            train, way = pretrain, {"learning_rate": self._rate}
         else:
             train, way = pretrain_for_transfer, {"precision": suitable_precision()}
         with self.whole.stage("pretraining"):
@@ -145,21 +159,21 @@ class Run:
                 **way,
             )
             extractor = remove_head(rotation_model)
-        self.models = {"rotation_model": rotation_model, "extractor": extractor}
+            self.models = {"rotation_model": rotation_model, "extractor": extractor}
+            self._look()
 
-    def draw_map(self):
-        """Lay out the test images by their features, if there are enough of them."""
-        self.points = None
-        with self.whole.stage("map"):
-            features = extract_features(self.models["extractor"], self.shown.images)
-            if not np.isfinite(features).all():
-                raise InputError(
-                    "backbone must give finite features once it is pretrained, with the learning "
-                    "rate 3e-3 in precision 'float32' here, got NaN or infinity: try another "
-                    "backbone, layer or seed, or `pretrain` with a lower learning_rate"
-                )
-            if len(self.shown) >= FEWEST_ON_A_MAP:
-                self.points = umap_points(features, seed=self.settings.seed)
+    def _look(self):
+        """Have the features of the images on the map, which another process may begin to draw."""
+        seed = self.settings.seed
+        self.features = extract_features(self.models["extractor"], self.shown.images)
+        if not np.isfinite(self.features).all():
+            raise InputError(
+                "backbone must give finite features once it is pretrained, with the learning rate "
+                f"{self._rate} in precision 'float32' here, got NaN or infinity: try another "
+                "backbone, layer or seed, or `pretrain` with a lower learning_rate"
+            )
+        many = len(self.shown) >= MANY_ON_A_MAP
+        self.drawing = begin_map(self.features, seed=seed) if many else None
 
     def classify(self):
         """Train and test every arm under every budget, and the recipe; choose one."""
@@ -261,6 +275,15 @@ class Run:
                 **given,
                 **self._how,
             )
+
+    def draw_map(self):
+        """Lay out the images of the map by their features, if there are enough of them."""
+        self.points = None
+        with self.whole.stage("map"):
+            if self.drawing is not None:
+                self.drawing.wait()
+            if len(self.shown) >= FEWEST_ON_A_MAP:
+                self.points = umap_points(self.features, seed=self.settings.seed)
 
     def write(self):
         """Write all files beside those of an earlier run; return the results."""

@@ -8,6 +8,9 @@ import math
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterable
 from functools import partial
@@ -28,6 +31,14 @@ CACHE = "ROTNET_KERAS_CACHE"  # environment variable: the folder that keeps maps
 VERSION = 2  # of how maps are laid out here
 MOST_EXACT = 30_000  # rows up to which comparing every pair takes only seconds
 LARGEST_CACHE = 100_000_000  # bytes; over a thousand maps of 10,000 images
+AHEAD = """
+import io, os, sys
+import numpy as np
+from rotnet_keras.viewing.maps import umap_points
+if hasattr(os, "nice"):
+    os.nice(5)
+umap_points(np.load(io.BytesIO(sys.stdin.buffer.read())), seed=int(sys.argv[1]))
+"""  # the program of the process that draws a map beside another
 
 
 def _check_maps(name, maps):
@@ -106,6 +117,21 @@ def umap_points(
 
 
 umap_map = umap_points  # its name in version 0.1
+
+
+def begin_map(features, *, seed):
+    """Have another process lay features out beside what goes on here, on a core that is free.
+
+    `umap_points` then finds the map in its folder. Returns the process, to be waited for, or None
+    where no folder keeps maps. Whatever befalls it, `umap_points` does without.
+    """
+    if _place(None, "") is None:
+        return None
+    with tempfile.TemporaryFile() as file:
+        np.save(file, features)
+        file.seek(0)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([sys.executable, "-c", AHEAD, str(seed)], stdin=file, **quiet)
 
 
 @public()
