@@ -87,7 +87,6 @@ def stub_experiment(patch, splits=tiny_splits):
         trained, "recipe", {k: v for k, v in recipe.items() if k != "history"}
     )
     stubs["seconds_an_image"] = lambda *_: 1e-3
-    stubs["seconds_of"] = lambda *_, **__: dict.fromkeys(("pretraining", "classifiers"), 1.0)
     stubs |= {"calibrate": lambda *_: 1.0, "familiar_from": lambda *_: None}
     stubs["draw_pictures"] = lambda folder, _: replace_text(folder / "model.txt", "drawn")
     for name, stub in stubs.items():

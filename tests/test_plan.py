@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from rotnet_keras.jobs import plan as jobs_plan
-from rotnet_keras.jobs.plan import BLOG_PLAN, QUICK, Plan, fitting, make_plan, seconds_of
+from rotnet_keras.jobs.plan import (
+    BLOG_PLAN,
+    FIXED,
+    QUICK,
+    Plan,
+    Schedule,
+    fitting,
+    make_plan,
+    seconds_of,
+)
 
 
 def test_few_images_are_shown_more_often():
@@ -46,6 +55,29 @@ def test_seconds_of_each_stage_by_hand():
     assert seconds_of(Plan(5, 47, 100), 1e-3, 1000, 40, again=False) == pytest.approx(
         seconds | {"classifiers": 19.2, "all labels": 0.0}
     )
+
+
+def test_what_is_left_is_shortened_where_stages_were_slow():
+    """Each stage twice as slow: what is done stays, and the others have half of their time."""
+    stages = ("pretraining", "classifiers", "recipe", "all labels", "files")
+    fixed = {name: FIXED[name] for name in stages}
+    schedule = Schedule(Plan(5, 47, 100), fixed, (1e-3, 1000, 40))
+    trained = {"pretraining": 16.0, "classifiers": 19.2, "recipe": 100.0, "all labels": 100.0}
+    assert schedule.seconds == pytest.approx(fixed | {n: fixed[n] + s for n, s in trained.items()})
+    rest = sum(schedule.seconds[name] for name in stages[1:])
+    schedule.fit(2 * rest, slowness=2, done=("pretraining",))
+    assert schedule.plan == Plan(5, 47, 100)
+    half = 2 * sum(fixed[name] for name in stages[1:]) + sum(trained[name] for name in stages[1:4])
+    schedule.fit(half, slowness=2, done=("pretraining",))
+    assert schedule.plan == Plan(5, 23, 50)
+    schedule.fit(0, done=("pretraining", "classifiers"))  # at least 30 seconds for the other two
+    assert schedule.plan == Plan(5, 23, 50)
+
+
+def test_recipes_are_not_compared_where_images_are_too_small():
+    schedule = Schedule(Plan(5, 47, 100), {"pretraining": 5.0, "files": 12.0}, (1e-3, 1000, 40))
+    schedule.fit(10_000)
+    assert schedule.plan == Plan(5, 47, 100)
 
 
 def test_a_network_is_timed(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 import time
 
@@ -76,7 +77,8 @@ def fitting(plan, seconds, available):
     """
     needed = sum(seconds.values())
     if needed <= available:
-        more = int((available - needed) // (seconds["recipe"] + FIXED["recipe"]))
+        recipe = seconds.get("recipe", math.inf) + FIXED["recipe"]
+        more = int((available - needed) // recipe)
         return dataclasses.replace(plan, pairs=more // 2 if more >= 4 else min(more, 1))
     share = available / needed
     return Plan(
@@ -105,6 +107,46 @@ def seconds_of(plan, each, num_images, num_labelled, *, again):
         "all labels": recipe if again else 0.0,
         "verdict": (recipe + FIXED["recipe"]) * (2 * plan.pairs if plan.pairs > 1 else plan.pairs),
     }
+
+
+@dataclasses.dataclass
+class Schedule:
+    """A plan, and what its stages take here.
+
+    Attributes:
+        plan: `Plan`.
+        fixed: seconds by stage of those that are run, whatever the plan.
+        here: `each`, `num_images` and `num_labelled` as of `seconds_of`.
+    """
+
+    plan: Plan
+    fixed: dict[str, float]
+    here: tuple[float, int, int]
+
+    def _trained(self):
+        """Seconds of training by stage, of those that are run."""
+        seconds = seconds_of(self.plan, *self.here, again="all labels" in self.fixed)
+        return {name: value for name, value in seconds.items() if name in self.fixed}
+
+    @property
+    def seconds(self):
+        """By stage, all in all."""
+        return self.fixed | {name: self.fixed[name] + s for name, s in self._trained().items()}
+
+    def fit(self, available, *, slowness=1.0, done=()):
+        """Have the training of all stages but those that are done take no longer than there is.
+
+        Args:
+            available: seconds.
+            slowness: how many each of those above takes.
+            done: names of stages.
+        """
+        trained = {name: slowness * s for name, s in self._trained().items() if name not in done}
+        rest = available - slowness * sum(s for name, s in self.fixed.items() if name not in done)
+        plan = fitting(self.plan, trained, max(rest, LEAST_SECONDS))
+        lengths = ("pretraining", "pretrain_epochs"), ("classifiers", "long_epochs")
+        kept = {name: getattr(self.plan, name) for stage, name in lengths if stage in done}
+        self.plan = dataclasses.replace(plan, **kept)
 
 
 def seconds_an_image(network, images):

@@ -39,12 +39,10 @@ from rotnet_keras.jobs.pictures import (
 from rotnet_keras.jobs.plan import (
     BLOG_RATE,
     FIXED,
-    LEAST_SECONDS,
     RATE,
-    fitting,
+    Schedule,
     make_plan,
     seconds_an_image,
-    seconds_of,
     size_for,
     suitable_precision,
 )
@@ -113,28 +111,36 @@ class Run:
         """Say what will be done; leave what the same call goes on from."""
         if self.board is not None:
             clear_board(self.board)
-        self.plan = self._planned()
-        write_settings(make_folder(self.unfinished), self.settings, self.data, self.plan)
+        make_folder(self.unfinished)
+        self.schedule, self.fits = self._planned()
+        self._fit_plan()
+        if self.settings.verbose:
+            say(f"{in_words(self.whole.left)} in all: {self.plan.in_words(len(self.images))}")
+
+    @property
+    def plan(self):
+        """The lengths of training."""
+        return self.schedule.plan
 
     def _planned(self):
-        """The lengths of training that suit the images, the machine and the time."""
+        """A `Schedule`, and whether it is to be fitted to the time."""
         settings, kept = self.settings, kept_plan(self.unfinished)
         usual = make_plan(len(self.images), quick=settings.quick, blog=self._is_blogs)
-        plan = kept or usual
-        recipe = can_be_had(self.splits.image_shape)
-        runs = {"recipe": recipe, "verdict": self._can_be_weighed, "all labels": self.again}
-        fixed = {name: FIXED.get(name, 0.0) for name in STAGES if runs.get(name, True)}
+        runs = {"verdict": self._can_be_weighed, "all labels": self.again}
+        runs["recipe"] = can_be_had(self.splits.image_shape)
+        fixed = {name: FIXED[name] for name in STAGES if runs.get(name, True)}
         each = seconds_an_image(self.fresh, self.images)
         here = each, len(self.images), len(self.splits.labelled.labels)
-        seconds = seconds_of(plan, *here, again=self.again)
-        if settings.minutes is not None and kept is None:
-            spent = sum([*self.whole.seconds.values(), *fixed.values()])
-            plan = fitting(plan, seconds, max(60 * settings.minutes - spent, LEAST_SECONDS))
-            seconds = seconds_of(plan, *here, again=self.again)
-        self.whole.plan({name: seconds.get(name, 0) + fixed[name] for name in fixed})
-        if settings.verbose:
-            say(f"{in_words(self.whole.left)} in all: {plan.in_words(len(self.images))}")
-        return plan
+        # What goes on does so by the plan it began with.
+        return Schedule(kept or usual, fixed, here), settings.minutes is not None and kept is None
+
+    def _fit_plan(self, *done):
+        """Fit what is left to the time that is left, by how slow the stages were until now."""
+        if self.fits:
+            left = 60 * self.settings.minutes - sum(self.whole.seconds.values())
+            self.schedule.fit(left, slowness=self.whole.slowness, done=done)
+        write_settings(self.unfinished, self.settings, self.data, self.plan)
+        self.whole.plan(self.schedule.seconds)
 
     def pretrain(self):
         """Learn from the images without labels."""
@@ -178,6 +184,7 @@ class Run:
     def classify(self):
         """Train and test every arm under every budget, and the recipe; choose one."""
         settings, extractor = self.settings, self.models["extractor"]
+        self._fit_plan("pretraining")
         with self.whole.stage("classifiers"):
             self.arms = run_arms(
                 extractor,
@@ -191,6 +198,7 @@ class Run:
                 verbose=settings.verbose,
             )
         self.recipe = None
+        self._fit_plan("pretraining", "classifiers")
         if can_be_had(self.splits.image_shape):
             with self.whole.stage("recipe"):
                 kept = self.unfinished / "recipe.keras"

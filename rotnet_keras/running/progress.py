@@ -90,7 +90,7 @@ class Whole:
     @property
     def left(self):
         """Seconds until all stages are done, about."""
-        slowness = self._slowness()
+        slowness = self.slowness
         rest = 0.0
         if self.running is not None:
             rest = self.running.left(self.clock(), self._slowness(finished=True))
@@ -98,8 +98,12 @@ class Whole:
         todo = [s for name, s in self.planned.items() if name not in self.computed and name != now]
         return rest + slowness * sum(todo)
 
-    def _slowness(self, *, finished=False):
+    @property
+    def slowness(self):
         """Seconds that a planned second takes here."""
+        return self._slowness()
+
+    def _slowness(self, *, finished=False):
         pairs = list(self.computed.values())
         if self.running is not None and not finished:
             pairs.append(self.running.measured())
