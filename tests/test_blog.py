@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from rotnet_keras import make_splits, two_conv_extractor
+from rotnet_keras.data.splits import Examples
 from rotnet_keras.jobs import blog as jobs_blog
 
 
@@ -56,3 +57,12 @@ def test_classifier_is_the_fine_tuned_one_that_validates_best():
     names = ("model", "validation_accuracy", "test_accuracy")
     runs = {run: dict(zip(names, (run, *told), strict=True)) for run, told in accuracies.items()}
     assert jobs_blog.best_fine_tuned(runs) == ("fine_tuned", "short")
+
+
+def test_few_of_many_validation_images_are_watched():
+    """Spread over all of them, since a folder's come in the order of their classes."""
+    images = np.arange(10_000).reshape(-1, 1, 1, 1)
+    some, labels = jobs_blog.watched(Examples(images, np.arange(10_000)))
+    assert some[:, 0, 0, 0].tolist() == labels.tolist() == [*range(0, 10_000, 4)]
+    lengths = [len(jobs_blog.rows_watched(number)) for number in (1, 3_000, 3_001, 6_001)]
+    assert lengths == [1, 3_000, 1_501, 2_001]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import keras
-import numpy as np
 
 from rotnet_keras.data.augmentation import gentle_augmentation
 from rotnet_keras.evaluation import accuracy, are_uneven, test_figures
@@ -141,7 +140,8 @@ def run_arms(
 
     Args:
         extractor: the pretrained extractor.
-        splits: `Splits`; up to 3,000 of the validation images serve to stop the long budget.
+        splits: `Splits`; up to 3,000 of the validation images, of 10,000 every fourth, serve to
+            stop the long budget.
         given: the extractor with weights from elsewhere; None leaves those arms out.
         checkpoints: folder for a `checkpoint` of each run, as in `fit_classifier`.
         seed: of new weights and the order of images.
@@ -177,7 +177,7 @@ def run_arms(
 def _fit_and_test(arm, start, splits, **settings):
     """One run of `run_arms`."""
     settings |= _weights(splits.labelled.labels)
-    held_out = {"num_classes": splits.num_classes, "validation": _watched(splits.validation)}
+    held_out = {"num_classes": splits.num_classes, "validation": watched(splits.validation)}
     model, history = arm.fit(start, *splits.labelled, **held_out, verbose=0, **settings)
     return {
         "model": model,
@@ -188,10 +188,15 @@ def _fit_and_test(arm, start, splits, **settings):
     }
 
 
-def _watched(examples):
-    """Some of the validation images, drawn alike for every arm: a folder's come by classes."""
-    rows = np.random.default_rng(0).permutation(len(examples.labels))[:MOST_WATCHED]
-    return tuple(part[rows] for part in examples)
+def watched(examples):
+    """Every second of the validation images, or third and so on: a folder's come by classes."""
+    rows = rows_watched(len(examples.labels))
+    return examples.images[rows], examples.labels[rows]
+
+
+def rows_watched(number):
+    """Which of so many validation images serve to stop the long budget."""
+    return range(0, number, -(-number // MOST_WATCHED))
 
 
 def _weights(labels):

@@ -14,7 +14,7 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import replace_text
 from rotnet_keras._base.templates import render
 from rotnet_keras._base.values import FilePath, Seeds, Text
-from rotnet_keras.jobs.blog import ARMS, BLOG, BUDGETS
+from rotnet_keras.jobs.blog import ARMS, BLOG, BUDGETS, rows_watched
 from rotnet_keras.jobs.results import FILE, check_runs, read_results, summarise
 from rotnet_keras.jobs.settings import USUAL
 from rotnet_keras.jobs.words import chance_between, chance_of, choice_of, verdict_of
@@ -127,6 +127,7 @@ def _of_one(place, run):
     return {
         "run": run,
         "sentences": [said for said in (verdict_of(run), choice_of(run), chance_of(run)) if said],
+        "watched": len(rows_watched(run.num_validation)),
         "chance": {budget: chance_between(run, budget) for budget in BUDGETS},
         "class_names": class_names,
         "skipped": [str(name) for name in run.skipped][:MOST_LISTED],

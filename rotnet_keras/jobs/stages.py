@@ -57,8 +57,7 @@ from rotnet_keras.viewing.maps import begin_map, umap_points
 from rotnet_keras.viewing.tensorboard import FEATURES
 from rotnet_keras.zoo.backbones import make_extractor
 
-FEWEST_ON_A_MAP, MANY_ON_A_MAP = 4, 4_000  # images
-MOST_TURNED = 2_000  # test images
+FEWEST_ON_A_MAP, MANY_ON_A_MAP, MOST_TURNED = 4, 4_000, 2_000  # images
 STAGES = ("pretraining", "classifiers", "recipe", "verdict", "all labels", "map", "files")
 
 
