@@ -144,8 +144,6 @@ def draw_pictures(output, run):
         long = {arm.title: arms[arm.name, "long"]["history"] for arm in arms_of(arms)}
         plot_history({name.replace("\n", " "): history for name, history in long.items()}, ax=right)
         right.set_title(f"{few}, long training")
-        for ax in (left, right):  # below them: lines are everywhere in the axes
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8)
     if run.gain is not None:
         with picture(output / "labels.png", f"Accuracy by number of labels, linear probes\n{data}"):
             plot_label_curve(run.gain)

@@ -146,7 +146,8 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
     ax.set(xlabel="epoch", ylabel=metric)
     ax.locator_params(axis="x", integer=True)
     ax.grid(alpha=0.3)
-    ax.legend()
+    # Below the axes, in which lines are everywhere.
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8)
     return ax
 
 
