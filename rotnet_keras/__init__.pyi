@@ -231,7 +231,7 @@ from .jobs.pretraining import (
 from .jobs.report import (
     save_report as save_report,
 )
-from .jobs.results import (
+from .jobs.summary import (
     summarise as summarise,
 )
 

@@ -229,6 +229,9 @@ def test_several_seeds_get_folders_of_their_own(calls, tmp_path, capsys):
     assert f"to read or to send: {tmp_path / 'report.html'}\n" in printed
     assert "fine_tuned, long   75.0  80.0" in printed
     assert "Means of 3 seeds" in (tmp_path / "report.html").read_text()
+    rows = pd.read_csv(tmp_path / "seeds.csv")
+    assert len(rows) == 3
+    assert rows["rotation"].between(0, 1).all()
     for seed in (5, 6, 7):
         assert f"One run, with seed {seed}" in (tmp_path / f"seed_{seed}/report.html").read_text()
 

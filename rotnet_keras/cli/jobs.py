@@ -60,11 +60,13 @@ def _without_labels(options):
 
 def _say_figures(runs, options):
     """One run in sentences, several as a table of means and intervals."""
-    from rotnet_keras.jobs.results import check_results, summarise
+    from rotnet_keras.jobs.results import check_results
+    from rotnet_keras.jobs.summary import summarise, table_of_runs
     from rotnet_keras.jobs.words import chance_of, choice_of, figures_of, next_of, verdict_of
 
     run, folder = check_results(runs[0]), pathlib.Path(options.output)
     if len(runs) > 1:
+        table_of_runs(runs).to_csv(folder / "seeds.csv", index=False)
         table = summarise(runs)
         if options.images is not None:
             table = table.drop(columns="blog")  # which had other images

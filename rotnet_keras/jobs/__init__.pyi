@@ -7,6 +7,6 @@ from .pretraining import (
 from .report import (
     save_report as save_report,
 )
-from .results import (
+from .summary import (
     summarise as summarise,
 )

@@ -15,8 +15,9 @@ from rotnet_keras._base.files import replace_text
 from rotnet_keras._base.templates import render
 from rotnet_keras._base.values import FilePath, Seeds, Text
 from rotnet_keras.jobs.blog import ARMS, BLOG, BUDGETS, rows_watched
-from rotnet_keras.jobs.results import FILE, check_runs, read_results, summarise
+from rotnet_keras.jobs.results import FILE, read_results
 from rotnet_keras.jobs.settings import USUAL
+from rotnet_keras.jobs.summary import check_runs, summarise
 from rotnet_keras.jobs.words import chance_between, chance_of, choice_of, verdict_of
 
 PAGE = "report.html"
