@@ -3,22 +3,13 @@
 import json
 import pathlib
 import re
-import types
 
 import keras
 import numpy as np
 import pytest
 
-from rotnet_keras import (
-    Examples,
-    attach_head,
-    plot_accuracies,
-    run_experiment,
-    save_report,
-    two_conv_extractor,
-)
+from rotnet_keras import plot_accuracies, run_experiment, save_report
 from rotnet_keras.jobs import pictures as jobs_pictures
-from rotnet_keras.jobs import stages
 
 ARMS = ("scratch", "frozen", "fine_tuned")
 NASTY = "<img src=x onerror=alert(1)>"
@@ -116,24 +107,3 @@ def test_a_run_for_tensorboard_has_every_curve_and_the_test_images(explored):
     told, true = np.array([line.split("\t") for line in lines]).T[::-1]
     assert {*true} == {"bag", NASTY}
     assert np.mean(told == true) == results["chosen"]["test_accuracy"]
-
-
-def test_the_verdict_on_the_pretext_sees_a_large_test_of_every_class(monkeypatch):
-    """A folder's test images are in the order of their classes."""
-    seen, confusion = [], stages.rotation_confusion
-    monkeypatch.setattr(stages, "MOST_TURNED", 10)
-    monkeypatch.setattr(
-        stages,
-        "rotation_confusion",
-        lambda model, images, labels, **how: (
-            seen.append(labels) or confusion(model, images, labels, **how)
-        ),
-    )
-    run = types.SimpleNamespace(settings=types.SimpleNamespace(seed=0))
-    run.models = {"rotation_model": attach_head(two_conv_extractor((12, 12, 1)), 4)}
-    run.splits = types.SimpleNamespace(class_names=["a", "b", "c"], num_classes=3)
-    labels = np.repeat([0, 1, 2], [20, 20, 1])
-    run.splits.test = Examples(np.zeros((41, 12, 12, 1), "uint8"), labels)
-    for run.settings.seed in range(5):  # in most of them the last class is not drawn
-        assert stages.Run._pretext_in_words(run) == ""
-    assert all(len(drawn) == 10 and {0, 1} <= {*drawn.tolist()} for drawn in seen)

@@ -46,18 +46,18 @@ from rotnet_keras.jobs.plan import (
     size_for,
     suitable_precision,
 )
+from rotnet_keras.jobs.pretext import against_rotation
 from rotnet_keras.jobs.results import FILE, is_blogs_data, results_of
 from rotnet_keras.jobs.settings import DIVISION, NETWORK, kept_plan, write_settings
 from rotnet_keras.prediction import save_classifier
 from rotnet_keras.running.lines import in_words, say
 from rotnet_keras.running.progress import Whole
-from rotnet_keras.symmetry import rotation_confusion, rotation_verdict
 from rotnet_keras.training import pretrain, pretrain_for_transfer
 from rotnet_keras.viewing.maps import begin_map, umap_points
 from rotnet_keras.viewing.tensorboard import FEATURES
 from rotnet_keras.zoo.backbones import make_extractor
 
-FEWEST_ON_A_MAP, MANY_ON_A_MAP, MOST_TURNED = 4, 4_000, 2_000  # images
+FEWEST_ON_A_MAP, MANY_ON_A_MAP = 4, 4_000  # images
 STAGES = ("pretraining", "classifiers", "recipe", "verdict", "all labels", "map", "files")
 
 
@@ -222,7 +222,13 @@ class Run:
             extractor, known = self.models["extractor"], self._known
             seed = self.settings.seed
             repeats = 10 if self.settings.quick else 20
-            self.pretext = self._pretext_in_words()
+            self.pretext = against_rotation(
+                self.models["rotation_model"],
+                self.splits,
+                passes=self.plan.pretrain_epochs,
+                usual=make_plan(len(self.images)).pretrain_epochs,
+                seed=seed,
+            )
             self.gain = measure_gain(
                 extractor, *known, given=self.given, repeats=repeats, seed=seed
             )
@@ -242,16 +248,6 @@ class Run:
     def _can_be_weighed(self):
         """Whether there is a verdict: not on the blog's data, nor from one label of a class."""
         return not self.blog and np.unique_counts(self._known.labels).counts.min() > 1
-
-    def _pretext_in_words(self):
-        """What speaks against rotation for these images, or nothing."""
-        splits, number = self.splits, len(self.splits.test.labels)
-        # A folder's are in the order of their classes.
-        rows = np.random.default_rng(self.settings.seed).permutation(number)[:MOST_TURNED]
-        images, labels = (part[rows] for part in splits.test)
-        model, num_classes = self.models["rotation_model"], splits.num_classes
-        counts = rotation_confusion(model, images, labels, num_classes=num_classes)
-        return rotation_verdict(counts, splits.class_names, images)
 
     @functools.cached_property
     def _known(self):
