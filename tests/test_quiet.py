@@ -10,7 +10,7 @@ import pytest
 
 from rotnet_keras.cli import quiet
 from rotnet_keras.cli.main import JOBS, main
-from rotnet_keras.cli.quiet import NO_GPU, START_UP, lines_left_out, no_word_of_retracing
+from rotnet_keras.cli.quiet import NO_GPU, START_UP, lines_left_out
 from rotnet_keras.running import runtime
 
 # As TensorFlow 2.16 to 2.21 and JAX write them; what follows a time and a process differs.
@@ -163,15 +163,6 @@ RETRACED = (
     "5 out of the last 5 calls to <function f at 0x1> triggered tf.function retracing. Tracing is "
     "expensive"
 )
-
-
-def test_retracing_alone_is_not_said(caplog):
-    logger = logging.getLogger("tensorflow")
-    with no_word_of_retracing():
-        logger.warning("5 out of the last %d calls triggered tf.function retracing", 5)
-        logger.warning("another")
-    logger.warning(RETRACED)
-    assert caplog.messages == ["another", RETRACED]
 
 
 @pytest.mark.parametrize("job", ["run", "pretrain", "study"])

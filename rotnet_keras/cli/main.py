@@ -6,6 +6,7 @@ import io
 import os
 import sys
 
+from rotnet_keras._base.retracing import no_word_of_retracing
 from rotnet_keras.cli.jobs import experiment, pretrain, study
 from rotnet_keras.cli.options import read_options
 from rotnet_keras.cli.picture_jobs import embed, predict, select
@@ -18,7 +19,6 @@ from rotnet_keras.cli.processes import (
     stop_when_told,
     watch,
 )
-from rotnet_keras.cli.quiet import no_word_of_retracing
 from rotnet_keras.cli.typed import typed_command
 
 JOBS = {

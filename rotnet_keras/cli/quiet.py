@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import subprocess
 import sys
@@ -27,7 +26,6 @@ NO_GPU = (
     r"Cannot dlopen some GPU libraries",
     r"^Skipping registering GPU devices",
 )
-RETRACED = "triggered tf.function retracing"  # each of many small networks is traced once
 
 # A process of its own passes on also what a crash leaves behind, and is not held up by a thread
 # that imports, which keeps Python's lock for seconds.
@@ -93,18 +91,3 @@ def _start_filter(known):
 def _flush():
     with contextlib.suppress(AttributeError, OSError, ValueError):  # none, closed, or a full disk
         sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def no_word_of_retracing():
-    """Within it, TensorFlow's logger says nothing of functions that it traces again."""
-
-    def is_other(record):
-        return RETRACED not in record.getMessage()
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(is_other)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_other)

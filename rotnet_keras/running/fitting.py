@@ -12,6 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from rotnet_keras._base.arrays import check_examples, check_fits, check_outputs
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.retracing import no_word_of_retracing
 from rotnet_keras._base.values import got
 from rotnet_keras.running.checkpoint import SHARED
 from rotnet_keras.running.hosts import from_every_host, host_share
@@ -40,7 +41,8 @@ def optimise(model, dataset, *, updates, learning_rate, loss=None, name="trainin
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
     verbose, shown = progress_of_fit(name, verbose)
     plan = {"steps_per_epoch": updates, "epochs": 1, "shuffle": False, "verbose": verbose}
-    return model.fit(dataset, callbacks=[StopWhereDiverged(), *shown], **plan)
+    with no_word_of_retracing():
+        return model.fit(dataset, callbacks=[StopWhereDiverged(), *shown], **plan)
 
 
 def fit(
@@ -57,18 +59,19 @@ def fit(
     verbose, shown = progress_of_fit(name, verbose)
     last = [*shown, *([checkpoint] if checkpoint else [])]
     try:
-        history = model.fit(
-            batches(done * steps),
-            validation_data=held_out,
-            # First, so that no other callback keeps or writes what is not finite.
-            callbacks=[StopWhereDiverged(), *callbacks, *last],
-            shuffle=False,
-            steps_per_epoch=steps,
-            initial_epoch=done,
-            epochs=epochs,
-            verbose=verbose,
-            **settings,
-        )
+        with no_word_of_retracing():
+            history = model.fit(
+                batches(done * steps),
+                validation_data=held_out,
+                # First, so that no other callback keeps or writes what is not finite.
+                callbacks=[StopWhereDiverged(), *callbacks, *last],
+                shuffle=False,
+                steps_per_epoch=steps,
+                initial_epoch=done,
+                epochs=epochs,
+                verbose=verbose,
+                **settings,
+            )
     except tf.errors.FailedPreconditionError as error:
         if "was expected to contain" not in str(error):
             raise
