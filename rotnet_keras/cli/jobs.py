@@ -13,6 +13,8 @@ from rotnet_keras._base.names import printable
 from rotnet_keras.cli.described import typed
 from rotnet_keras.cli.typed import program
 
+TABLE = "seeds.csv"  # a row for each of several seeds
+
 
 def experiment(options):
     from rotnet_keras.cli.quiet import prepare_runtime
@@ -61,12 +63,11 @@ def _without_labels(options):
 def _say_figures(runs, options):
     """One run in sentences, several as a table of means and intervals."""
     from rotnet_keras.jobs.results import check_results
-    from rotnet_keras.jobs.summary import summarise, table_of_runs
+    from rotnet_keras.jobs.summary import summarise
     from rotnet_keras.jobs.words import chance_of, choice_of, figures_of, next_of, verdict_of
 
     run, folder = check_results(runs[0]), pathlib.Path(options.output)
     if len(runs) > 1:
-        table_of_runs(runs).to_csv(folder / "seeds.csv", index=False)
         table = summarise(runs)
         if options.images is not None:
             table = table.drop(columns="blog")  # which had other images
@@ -187,7 +188,9 @@ def _write_reports(options):
 
 
 def _run_seeds(options):
+    from rotnet_keras._base.files import replace_text
     from rotnet_keras.jobs.experiment import run_experiment
+    from rotnet_keras.jobs.summary import table_of_runs
 
     output, several, runs = pathlib.Path(options.output), options.num_seeds > 1, []
     board = None if options.tensorboard is None else pathlib.Path(options.tensorboard)
@@ -198,8 +201,11 @@ def _run_seeds(options):
         settings["skip_finished"] = several or _lacks_its_report(place)
         settings["tensorboard"] = board / f"seed_{seed}" if board and several else board
         runs.append(run_experiment(**settings))
-        if several:  # the report of all seeds is not of this one's new results
-            (output / "report.html").unlink(missing_ok=True)
+        if several:  # what is of all seeds is not of this one's new results
+            for name in ("report.html", TABLE):
+                (output / name).unlink(missing_ok=True)
+    if several:
+        replace_text(output / TABLE, table_of_runs(runs).to_csv(index=False))
     return runs
 
 
