@@ -101,6 +101,7 @@ from .data.archives import (
     unpack_zip as unpack_zip,
 )
 from .data.augmentation import (
+    contrast_augmentation as contrast_augmentation,
     gentle_augmentation as gentle_augmentation,
     strong_augmentation as strong_augmentation,
 )
@@ -214,6 +215,9 @@ from .viewing.tensorboard import (
 )
 
 # Wing study: many arms, many label budgets
+from .study.contrast import (
+    pretrain_contrast as pretrain_contrast,
+)
 from .study.run import (
     run_study as run_study,
 )

@@ -2,6 +2,7 @@ from .archives import (
     unpack_zip as unpack_zip,
 )
 from .augmentation import (
+    contrast_augmentation as contrast_augmentation,
     gentle_augmentation as gentle_augmentation,
     strong_augmentation as strong_augmentation,
 )

@@ -140,3 +140,46 @@ def strong_augmentation(
         **LAST,
     )
     return Augmentation([*bent, *gentle.layers, erased], seed)
+
+
+@public()
+def contrast_augmentation(
+    *, least: Fraction = 0.5, mirror: bool = True, colour: bool = True, seed: Seed = 0
+) -> Augmentation:
+    """Show a part of each image in another light, for pretraining by contrast.
+
+    Args:
+        least: the smallest part that is shown, as a fraction of height and width.
+        mirror: as in `gentle_augmentation`.
+        colour: also change hue and saturation; of grey images, which have neither, brightness and
+            contrast change alone.
+        seed: as in `gentle_augmentation`.
+
+    Returns:
+        As `gentle_augmentation`; pixels stay within 0..255.
+
+    Raises:
+        InputError: as `gentle_augmentation`, or `least` is outside 0..1.
+
+    Example:
+        >>> tuple(contrast_augmentation(colour=False)(np.zeros((5, 28, 28, 1), "uint8")).shape)
+        (5, 28, 28, 1)
+
+    Reference: section 3 of SimCLR, https://arxiv.org/abs/2002.05709; without its blur and its loss
+    of colour, which images of so few pixels do not bear.
+    """
+    layers, span = keras.layers, {"value_range": (0, 255)}
+    larger = layers.RandomZoom(
+        (least - 1, 0), (least - 1, 0), fill_mode="reflect", seed=another_seed(seed, 2), **LAST
+    )
+    margin = (1 - least) / 2
+    gentle = gentle_augmentation(shift=margin, mirror=mirror, fill_mode="reflect", seed=seed)
+    light = [
+        layers.RandomBrightness(0.3, seed=another_seed(seed, 3), **span),
+        layers.RandomContrast(0.4, seed=another_seed(seed, 4), **span),
+    ]
+    if colour:
+        how = {"data_format": "channels_last", **span}
+        light.append(layers.RandomSaturation((0.3, 0.7), seed=another_seed(seed, 5), **how))
+        light.append(layers.RandomHue(0.1, seed=another_seed(seed, 6), **how))
+    return Augmentation([*gentle.layers, larger, *light], seed)

@@ -135,8 +135,13 @@ def balanced_weights(labels):
 def compile_classifier(model, optimizer, steps, callbacks):
     """Compile it for a `fit` whose epochs have so many updates, with the user's callbacks."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    how = {"metrics": ["accuracy"], "steps_per_execution": together(steps, callbacks)}
-    model.compile(_scaled(optimizer, model), loss, **how)
+    compile_for_fit(model, optimizer, steps, callbacks, loss=loss, metrics=["accuracy"])
+
+
+def compile_for_fit(model, optimizer, steps, callbacks, **losses):
+    """The same with losses and metrics of one's own, as Keras's `compile` takes them."""
+    how = {"steps_per_execution": together(steps, callbacks)}
+    model.compile(_scaled(optimizer, model), **losses, **how)
 
 
 def _scaled(optimizer, model):

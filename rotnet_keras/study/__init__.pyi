@@ -1,3 +1,6 @@
+from .contrast import (
+    pretrain_contrast as pretrain_contrast,
+)
 from .run import (
     run_study as run_study,
 )

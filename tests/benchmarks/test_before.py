@@ -1,4 +1,4 @@
-"""The main job and the recipe against an earlier version: python -m pytest -n 0 -s tests/benchmarks
+"""The main job and the recipe against an earlier version: python -m pytest -n 0 tests/benchmarks
 
 The earlier commit is installed beside this one, with the same versions of all other packages, and
 both run in turns, in processes of their own. `ROTNET_KERAS_BEFORE` names another commit.
@@ -57,7 +57,7 @@ def folders(tmp_path_factory):
 
 
 @pytest.mark.parametrize("program", [MAIN_JOB, RECIPE], ids=["main job", "recipe"])
-def test_against_an_earlier_version(benchmark, folders, program, tmp_path):
+def test_against_an_earlier_version(put, folders, program, request, tmp_path):
     found = {}
     for name, folder in folders.items():
         environment = os.environ | {
@@ -69,7 +69,9 @@ def test_against_an_earlier_version(benchmark, folders, program, tmp_path):
             command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
         )
         found[name] = json.loads(done.stdout.splitlines()[-1])
+    what = request.node.callspec.id
+    for name, figures in found.items():
+        for unit, value in figures.items():
+            put(f"{what}, {name}", value, unit)
     ratio = found["now"]["seconds"] / found["before"]["seconds"]
-    benchmark.extra_info.update(found | {"ratio": ratio})
-    benchmark.pedantic(lambda: None)  # this test times itself; the row is for its extra_info
-    print(json.dumps({"ratio": round(ratio, 3)} | found, indent=2))
+    put(f"{what}, now to before", ratio, "times", most=0.5)

@@ -1,4 +1,4 @@
-"""Size and speed of an explorer of 5,000 images, and of maps; `-n 0 -s` shows the figures."""
+"""An explorer of 5,000 images, and maps: python -m pytest -n 0 tests/benchmarks/test_explorer.py"""
 
 import time
 
@@ -37,7 +37,7 @@ def explorer(splits, tmp_path):
     )
 
 
-def test_size_and_speed(explorer, open_page):
+def test_size_and_speed(put, explorer, open_page):
     start = time.perf_counter()
     page = open_page(explorer)
     page.wait_for_selector("body[data-ready]")
@@ -46,10 +46,10 @@ def test_size_and_speed(explorer, open_page):
         "seconds to ready": time.perf_counter() - start,
         "milliseconds to hover": 1000 * max(times := list(hovers(page))),
     }
-    print(f"\nmedian of {len(times)} hovers: {1000 * np.median(times):.1f} ms")
-    print("", *(f"{name}: {value:.3g}" for name, value in figures.items()), sep="\n")
-    print(f"frames a second while points move: {frames(page):.0f}")
-    assert all(figures[name] < limit for name, limit in LIMITS.items())
+    for unit, value in figures.items():
+        put("explorer of 5,000 images", value, unit, most=LIMITS[unit])
+    put(f"median of {len(times)} hovers", 1000 * np.median(times), "milliseconds")
+    put("while points move", frames(page), "frames a second")
 
 
 def hovers(page, count=50):
@@ -103,7 +103,7 @@ def frames(page):
     )
 
 
-def test_maps_of_10000_images(splits, tmp_path):
+def test_maps_of_10000_images(put, splits, tmp_path):
     network = conv_blocks_extractor(splits.image_shape, (32, 64, 128))
     features = extract_features(network, splits.test.images)
     seconds = []
@@ -111,6 +111,5 @@ def test_maps_of_10000_images(splits, tmp_path):
         start = time.perf_counter()
         umap_points(features, cache=tmp_path)
         seconds.append(time.perf_counter() - start)
-    print(f"\na map of {len(features):,} images: {seconds[0]:.1f} s, again: {seconds[1]:.3f} s")
-    assert seconds[0] < 60
-    assert seconds[1] < 1
+    put(f"a map of {len(features):,} images", seconds[0], "s", most=60)
+    put("the same map again", seconds[1], "s", most=1)

@@ -32,15 +32,13 @@ def folders(tmp_path_factory):
     return folders
 
 
-def test_peak_memory_is_flat(folders, tmp_path):
+def test_peak_memory_is_flat(put, folders, tmp_path):
     peaks = {}
     for number, folder in folders.items():
         command = [sys.executable, "-c", PROGRAM, folder, tmp_path / str(number)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks[number] = int(done.stdout.split()[-1])
     held = (MANY - FEW) * SIZE * SIZE * 3 // 2**20  # what the others would take in memory
-    print(
-        f"\npeak memory in MiB: {FEW:,} pictures {peaks[FEW] // 1024}, {MANY:,} pictures ", end=""
-    )
-    print(f"{peaks[MANY] // 1024}; the {MANY - FEW:,} more are {held}")
-    assert peaks[MANY] < 1.1 * peaks[FEW]
+    for number, peak in peaks.items():
+        put(f"peak memory, streaming {number:,} pictures", peak / 1024, "MiB")
+    put(f"{held} MiB more of pictures", peaks[MANY] / peaks[FEW], "times", most=1.1)

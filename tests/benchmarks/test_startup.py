@@ -1,4 +1,4 @@
-"""Seconds from Keras to features: python -m pytest -n 0 tests/benchmarks/test_startup.py -s
+"""Seconds from Keras to features: python -m pytest -n 0 tests/benchmarks/test_startup.py
 
 A fresh process each time; what Keras itself imports, its backend above all, is not counted.
 """
@@ -25,7 +25,7 @@ print(len(features), time.perf_counter() - start)
 
 
 @pytest.mark.parametrize("name", EXTRACTORS)
-def test_features_of_1000_images_in_a_second(name):
+def test_features_of_1000_images_in_a_second(put, name):
     seconds = []
     for _ in range(RUNS):
         command = [sys.executable, "-c", PROGRAM, name]
@@ -33,5 +33,4 @@ def test_features_of_1000_images_in_a_second(name):
         number, passed = done.stdout.split()
         assert int(number) == 1000
         seconds.append(float(passed))
-    print(f"\n{name}: median {statistics.median(seconds):.2f} s of {sorted(seconds)}")
-    assert statistics.median(seconds) < 1
+    put(f"from Keras to 1,000 features of {name}", statistics.median(seconds), "s", most=1)

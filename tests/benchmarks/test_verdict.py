@@ -1,4 +1,4 @@
-"""Do the verdict's intervals hold? python -m pytest -n 0 -s tests/benchmarks/test_verdict.py
+"""Do the verdict's intervals hold? python -m pytest -n 0 tests/benchmarks/test_verdict.py
 
 Twenty draws of 20 labels a class. Of each, `measure_gain` says what pretraining is worth to a
 linear probe; then the same probes learn from all labels of the draw and are measured on thousands
@@ -50,7 +50,7 @@ def without_pretext(extractor, baseline, images, labels, seed):
     return rk.linear_probe(rk.with_random_weights(extractor, seed=seed), images, labels)
 
 
-def test_intervals_cover_the_true_difference(data):
+def test_intervals_cover_the_true_difference(put, data):
     (images, labels), test, extractor = data
     covered = 0
     for seed in range(DRAWS):
@@ -63,5 +63,4 @@ def test_intervals_cover_the_true_difference(data):
         other = without_pretext(extractor, gain.baseline, *few, seed)
         true = 100 * (rk.accuracy(probe, *test) - rk.accuracy(other, *test))
         covered += abs(true - gain.gain) <= gain.ci95
-        print(f"{gain.in_words}; it was {true:+.1f}; covered {covered} of {seed + 1}", flush=True)
-    assert covered >= 0.9 * DRAWS
+    put(f"true gains within the verdict's interval, of {DRAWS}", covered, "draws", least=18)
