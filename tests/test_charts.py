@@ -137,7 +137,15 @@ def test_budgets_are_drawn_with_intervals_and_best_arm_first():
 
 
 def test_arms_without_the_pretext_task_are_dashed():
-    summary = {"arm": ["with", "without"], "pretext": [True, False], "num_labels": 10}
+    summary = {"arm": ["with", "without"], "pretext": ["rotation", "none"], "num_labels": 10}
     ax = plot_budgets(pd.DataFrame(summary | {"mean": [80.0, 60.0], "ci95": 1.0}))
     assert [container[0].get_linestyle() for container in ax.containers] == ["-", "--"]
     assert "dashed" in ax.get_legend().get_title().get_text()
+
+
+def test_pretext_tasks_have_lines_of_their_own():
+    summary = {"arm": ["probe", "probe", "pixels"], "num_labels": 10, "ci95": 1.0}
+    summary["pretext"] = ["rotation", "contrast", "none"]
+    ax = plot_budgets(pd.DataFrame(summary | {"mean": [80.0, 70.0, 60.0]}))
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["probe, after rotation", "probe, after contrast", "pixels"]

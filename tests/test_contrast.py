@@ -9,7 +9,6 @@ from rotnet_keras import (
     pretrain,
     pretrain_contrast,
     remove_head,
-    rotation_accuracy,
 )
 from rotnet_keras.study.contrast import PROJECTION, ROTATIONS, NTXent, _batches
 
@@ -58,19 +57,18 @@ def test_a_seed_repeats_it_and_the_given_extractor_stays(fresh, few, weight):
     assert len(history.history["loss"]) == 2
 
 
-def test_both_losses_make_up_the_whole_and_rotations_are_learnt(splits):
-    images = splits.unlabelled[:500]
+def test_both_losses_make_up_the_whole_and_are_learnt(splits):
+    images = splits.unlabelled[:256]
     extractor = conv_blocks_extractor(images.shape[1:], (8, 16))
-    model, history = pretrain_contrast(
-        extractor, images, epochs=10, batch_size=32, rotation_weight=3.0, verbose=0
-    )
+    how = {"epochs": 15, "batch_size": 32, "learning_rate": 1e-2}
+    _, history = pretrain_contrast(extractor, images, rotation_weight=3.0, verbose=0, **how)
     told = history.history
     for whole, contrast, turns in zip(
         told["loss"], told["projection_loss"], told["rotations_loss"], strict=True
     ):
         assert whole == pytest.approx(contrast + 3 * turns, rel=1e-3)
-    assert told["projection_loss"][-1] < told["projection_loss"][0]
-    assert rotation_accuracy(model, images) > 0.5
+    assert told["projection_loss"][-1] < 0.9 * told["projection_loss"][0]
+    assert told["rotations_accuracy"][-1] > 0.5
 
 
 def test_batches_hold_two_views_turned_alike():

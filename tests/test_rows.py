@@ -16,7 +16,7 @@ from tiny_study import hand_made, quick_text
 from rotnet_keras import run_study, summarise_study
 from rotnet_keras._base.errors import InputError
 from rotnet_keras.cli.main import main
-from rotnet_keras.study.rows import CHECKED
+from rotnet_keras.study.rows import CHECKED, NONE, PRETEXTS
 from rotnet_keras.study.table import append_row, read_study
 
 fits, pretrained = pytest.fixture(tiny_study.fits), pytest.fixture(tiny_study.pretrained)
@@ -107,10 +107,10 @@ DAMAGE = {
     "seed must be a whole number, got '-1'": fields(seed="-1"),
     "num_labels must be a whole number, got 'few'": fields(num_labels="few"),
     "num_labels must be a whole number, got '1e300'": fields(num_labels="1e300"),
-    "pretext must be True or False, got 'maybe'": fields(pretext="maybe"),
+    f"pretext must be one of {(*PRETEXTS, NONE)}, got 'maybe'": fields(pretext="maybe"),
     "seconds must be a number of seconds, got 'long'": fields(seconds="long"),
     "dataset must be given": fields(dataset=""),
-    "it is of the same run as line 2": fields(arm="knowing, well"),
+    "it is of the same run as line 2": fields(arm="knowing, well", pretext="rotation"),
 }
 
 
@@ -118,6 +118,14 @@ DAMAGE = {
 def test_what_no_row_holds_is_named_with_its_line(table, said):
     damaged = DAMAGE[said](table[1])
     assert read_damaged(table, damaged) == f"{table[0]} cannot be read: line 3: {said}"
+
+
+def test_earlier_rows_say_whether_there_was_a_pretext_task(table):
+    path, whole, rows = table
+    frame = pd.read_csv(io.BytesIO(whole), dtype=str, keep_default_na=False)
+    frame["pretext"] = (frame["pretext"] == "rotation").astype(str)
+    path.write_text(frame.drop(columns="check").to_csv(index=False))
+    assert read_study(path)["pretext"].tolist() == rows["pretext"].tolist()
 
 
 def test_a_changed_figure_is_told_from_its_check(table):

@@ -11,7 +11,8 @@ import pytest
 import tiny_study
 from tiny_study import POOL, keys, quick, tiny_splits
 
-from rotnet_keras import Examples
+from rotnet_keras import Examples, InputError, attach_head
+from rotnet_keras.study import pretexts as study_pretexts
 from rotnet_keras.study import run as study_run
 from rotnet_keras.study.table import COLUMNS, read_study
 
@@ -35,8 +36,8 @@ def test_one_row_for_each_run(fits, pretrained, tmp_path):
     for name in ("test_accuracy", "validation_accuracy"):
         assert set(knowing[name]) == {1.0}
         assert set(guessing[name]) == {0.5}
-    assert knowing["pretext"].all()
-    assert not guessing["pretext"].any()
+    assert set(knowing["pretext"]) == {"rotation"}
+    assert set(guessing["pretext"]) == {"none"}
     assert set(knowing["strength"]) == {0.25}
     assert set(guessing["blocks"]) == {"1 2"}
     assert guessing["strength"].isna().all()
@@ -155,7 +156,7 @@ def test_pretraining_and_an_arm_for_real(monkeypatch, tmp_path):
     monkeypatch.setattr(study_run, "load_splits", tiny_splits)
     table = quick(tmp_path, ["raw pixels", "block 2 probe"], [6], [0], network="conv_blocks")
     assert keys(table) == [("raw pixels", 6, 0), ("block 2 probe", 6, 0)]
-    assert table["pretext"].tolist() == [False, True]
+    assert table["pretext"].tolist() == ["none", "rotation"]
     assert table["blocks"].tolist()[1] == "2"
     assert table["rotation_accuracy"].nunique() == 1
     assert table[["rotation_accuracy", "test_accuracy"]].stack().between(0, 1).all()
@@ -170,10 +171,10 @@ class StopInSecondEpoch(keras.callbacks.Callback):
 def test_a_network_in_progress_goes_on(fits, monkeypatch, tmp_path, capsys):
     once = ONE_RUN | {"pretrain_epochs": 3}
     quick(tmp_path / "whole", **once)
-    real = study_run.pretrain_for_transfer
+    real = study_pretexts.pretrain_for_transfer
     with monkeypatch.context() as patch:
         stopped = functools.partial(real, callbacks=[StopInSecondEpoch()])
-        patch.setattr(study_run, "pretrain_for_transfer", stopped)
+        patch.setattr(study_pretexts, "pretrain_for_transfer", stopped)
         with pytest.raises(KeyboardInterrupt):
             quick(tmp_path / "broken", **once)
     (checkpoint,) = (tmp_path / "broken").glob("[!.]*")
@@ -249,3 +250,37 @@ def test_folders_are_read_as_is_asked(fits, pretrained, monkeypatch, tmp_path):
     quick(tmp_path, budgets=[6], seeds=[0], **reading)
     assert len(asked) == 2
     assert all(reading.items() <= how.items() for how in asked)
+
+
+def test_pretext_tasks_stand_side_by_side_in_one_table(fits, pretrained, monkeypatch, tmp_path):
+    """Arms without a pretext task are run once for all; each task has a network of its own."""
+    asked = []
+
+    def contrast(extractor, images, **settings):
+        asked.append(settings)
+        return attach_head(extractor, 4), None
+
+    monkeypatch.setattr(study_pretexts, "pretrain_contrast", contrast)
+    for pretext in ("rotation", "contrast", "rotation + contrast"):
+        table = quick(tmp_path, budgets=[6], seeds=[0], pretext=pretext)
+        assert {*table["pretext"]} == {pretext, "none"}
+    whole = read_study(tmp_path / "study.csv")
+    tasks = [*zip(whole["arm"], whole["pretext"], strict=True)]
+    assert tasks == [
+        ("knowing, well", "rotation"),
+        ("guessing", "none"),
+        ("knowing, well", "contrast"),
+        ("knowing, well", "rotation + contrast"),
+    ]
+    assert [settings["rotation_weight"] for settings in asked] == [0, 1]
+    assert len(pretrained) == 1
+    assert len([*tmp_path.glob("*.keras")]) == 3
+    told = whole.set_index("pretext")["rotation_accuracy"]
+    assert told.isna().to_dict() == {
+        name: name == "contrast" for name in ("rotation", "none", "contrast", "rotation + contrast")
+    }
+
+
+def test_turns_are_chosen_for_rotation_alone(fits, pretrained, tmp_path):
+    with pytest.raises(InputError, match="rotations must be all four with pretext 'contrast'"):
+        quick(tmp_path, pretext="contrast", rotations=(0, 2))

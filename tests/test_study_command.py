@@ -47,11 +47,12 @@ def test_options_reach_the_study(calls, capsys, tmp_path):
     assert main(["study", *arms, *options.split(), "--output", str(tmp_path)]) == 0
     wanted = {"arms": ["raw pixels", "fine-tuned"], "budgets": [10, 50], "seeds": range(3, 5)}
     wanted |= {"rotations": [0, 2], "dataset": "mnist", "network": "nin4", "data_dir": "d"}
+    wanted["pretext"] = "rotation"
     wanted |= {"pretrain_epochs": 7, "num_validation": 500, "precision": "mixed_bfloat16"}
     wanted |= {"output": str(tmp_path)} | READ_AS_USUAL
     assert calls == [wanted]
     printed = capsys.readouterr().out
-    assert "10 pretrained 60.0 108.3 3 plain 20.0 0.0" in " ".join(printed.split())
+    assert "10 rotation pretrained 60.0 108.3 3 plain 20.0 0.0" in " ".join(printed.split())
     assert str(tmp_path / "study.csv") in printed
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
@@ -94,8 +95,8 @@ def test_the_whole_command_prints_its_table(fits, pretrained, capsys, tmp_path):
         assert main([*TINY, str(tmp_path), *options]) == 0
         printed = " ".join(capsys.readouterr().out.split())
         for budget in (2, 6):
-            assert f"{budget} knowing, well 100.0 0.0 2 guessing 50.0 0.0" in printed
-            assert f"{budget} guessing 50.0 0.0 2 guessing 0.0 0.0" in printed
+            assert f"{budget} rotation knowing, well 100.0 0.0 2 guessing 50.0 0.0" in printed
+            assert f"{budget} none guessing 50.0 0.0 2 guessing 0.0 0.0" in printed
     assert len(fits) == 8
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rotnet_keras import Examples, Splits, attach_head, split_indices
+from rotnet_keras.study import pretexts as study_pretexts
 from rotnet_keras.study import run as study_run
 from rotnet_keras.study import table as study_table
 from rotnet_keras.study.arms import Arm
@@ -104,8 +105,8 @@ def pretrained(monkeypatch):
         asked.append({"images": images, **settings})
         return attach_head(extractor, len(settings["rotations"])), None
 
-    monkeypatch.setattr(study_run, "pretrain_for_transfer", pretrain)
-    monkeypatch.setattr(study_run, "rotation_accuracy", lambda *_, **__: 0.75)
+    monkeypatch.setattr(study_pretexts, "pretrain_for_transfer", pretrain)
+    monkeypatch.setattr(study_pretexts, "rotation_accuracy", lambda *_, **__: 0.75)
     monkeypatch.setitem(study_run.NETWORKS, "two_conv", network)
     # The search for garbage takes ten times as long as such a run.
     monkeypatch.setattr(study_run, "free_memory", lambda: None)
@@ -131,7 +132,12 @@ def keys(table):
 def rows(arm, budget, accuracies, *, validation, pretext=False, first_seed=0):
     """Rows of a table of runs with such accuracies."""
     return [
-        {"arm": arm, "num_labels": budget, "seed": seed, "pretext": pretext}
+        {
+            "arm": arm,
+            "num_labels": budget,
+            "seed": seed,
+            "pretext": "rotation" if pretext else "none",
+        }
         | {"network": "conv_blocks", "pretrain_epochs": 10, "rotations": "0 90 180 270"}
         | {"validation_accuracy": validation, "test_accuracy": accuracy}
         for seed, accuracy in enumerate(accuracies, start=first_seed)

@@ -118,6 +118,7 @@ VALUES = {
     "powers": [1, 2],
     "rotations": (0, 1),
     "learning_rate": 1e-3,
+    "pretext": "rotation",
     "threshold": 0.5,
     "fill_mode": "nearest",
     "all_rotations": False,

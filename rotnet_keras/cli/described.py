@@ -239,6 +239,12 @@ STUDY = {
     **CHANNELS,
     **FOLDER,
     **_network("conv_blocks"),
+    "pretext": _named(
+        "task that a network learns before",
+        "rotation",
+        None,
+        choices=("rotation", "contrast", "rotation + contrast"),
+    ),
     "pretrain_epochs": _number("", 10),
     "rotations": _number("of the pretext task", [*ANGLES], nargs="+", choices=ANGLES)
     | {"metavar": "DEGREES"},

@@ -7,6 +7,7 @@ Chen et al., "A Simple Framework for Contrastive Learning of Visual Representati
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -122,7 +123,11 @@ def pretrain_contrast(
     compile_for_fit(model, keras.optimizers.Adam(schedule), steps, callbacks, **losses)
     saved = None
     if checkpoint is not None:
-        settings = {"epochs": epochs, "num_images": len(images), "batch_size": batch_size}
+        settings: dict[str, Any] = {
+            "epochs": epochs,
+            "num_images": len(images),
+            "batch_size": batch_size,
+        }
         settings |= {"temperature": temperature, "rotation_weight": rotation_weight, "seed": seed}
         settings["learning_rate"] = learning_rate
         saved = Checkpoint(checkpoint, settings | describe_start(model, images), callbacks)

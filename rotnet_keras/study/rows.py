@@ -14,9 +14,9 @@ import pandas as pd
 
 from rotnet_keras._base.digests import digest
 
-KEY = ["arm", "network", "num_labels", "seed", "pretrain_epochs", "rotations"]
+KEY = ["arm", "network", "num_labels", "seed", "pretrain_epochs", "rotations", "pretext"]
 SAME = ["dataset", "num_validation", "precision"]  # in every row of one table
-SUMMARISED = [*KEY, "pretext", "validation_accuracy", "test_accuracy"]
+SUMMARISED = [*KEY, "validation_accuracy", "test_accuracy"]
 NEEDED = [*SUMMARISED, *SAME]  # whatever version wrote it
 DATA = "data"  # that a row is of, as `identity_of` knows them; earlier rows do not say it
 BALANCED = "balanced_accuracy"  # where classes of the test are uneven; else the column is not there
@@ -27,7 +27,10 @@ TEXTS = {"arm", "network", "rotations", "dataset", "precision", "blocks", DATA, 
 WHOLE = {"num_labels", "seed", "pretrain_epochs", "num_validation", "num_unlabelled", "format"}
 SHARES = {"validation_accuracy", "test_accuracy", BALANCED, "rotation_accuracy"}
 SECONDS = {"seconds", "pretrain_seconds"}
-FLAGS = {"pretext": {"True": True, "False": False}}
+NONE = "none"  # the pretext of an arm that does without
+PRETEXTS = ("rotation", "contrast", "rotation + contrast")
+EARLIER = {True: "rotation", False: NONE}  # what earlier rows say of the pretext
+FLAGS = {"pretext": {"True": True, "False": False} | {name: name for name in (*PRETEXTS, NONE)}}
 CHECKED = [*NEEDED, "rotation_accuracy", "num_unlabelled", *sorted(SECONDS), DATA]
 LARGEST = 2**53  # whole number that a float holds
 
@@ -56,6 +59,7 @@ def table_of(text):
                 columns = _checked_header(fields)
             elif fields:
                 row = _checked_row(columns, fields)
+                row["pretext"] = EARLIER.get(row["pretext"], row["pretext"])
                 key = tuple(row[name] for name in KEY)
                 if key in rows:
                     raise ValueError(f"it is of the same run as line {lines[key]}")
@@ -100,7 +104,7 @@ def _parsed(name, text):
     if text == "" or name in TEXTS:
         return text or None
     if name in FLAGS:
-        return _must_be(FLAGS[name].get(text), name, "be True or False", text)
+        return _must_be(FLAGS[name].get(text), name, f"be one of {(*PRETEXTS, NONE)}", text)
     if name not in WHOLE | SHARES | SECONDS:
         return text
     number = _number(text)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import itertools
-import json
-import re
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -17,9 +15,8 @@ from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import make_folder, replace_text
+from rotnet_keras._base.files import make_folder
 from rotnet_keras._base.locks import only_run
-from rotnet_keras._base.model_files import load_model, save_model
 from rotnet_keras._base.names import cell
 from rotnet_keras._base.values import (
     Count,
@@ -29,21 +26,22 @@ from rotnet_keras._base.values import (
     Source,
     check_choice,
     check_list,
+    got,
 )
 from rotnet_keras.blocks import block_names
 from rotnet_keras.data.decoding import Ground, White
 from rotnet_keras.data.identity import identity_of
 from rotnet_keras.data.load import READING, Parts, Repeats, load_splits
 from rotnet_keras.data.pictures import Broken, Channels, Fit
-from rotnet_keras.evaluation import accuracy, rotation_accuracy, test_figures
-from rotnet_keras.heads import Precision, remove_head
+from rotnet_keras.evaluation import accuracy, test_figures
+from rotnet_keras.heads import Precision
 from rotnet_keras.models import NETWORKS
 from rotnet_keras.rotation import ROTATIONS, Rotations
-from rotnet_keras.running.lines import GoingOn, Steps, say
+from rotnet_keras.running.lines import Steps, say
 from rotnet_keras.study.arms import ARMS
-from rotnet_keras.study.rows import DATA, SAME
+from rotnet_keras.study.pretexts import Pretext, pretrained
+from rotnet_keras.study.rows import DATA, NONE, SAME
 from rotnet_keras.study.table import append_row, data_column, read_study, row_key, row_keys
-from rotnet_keras.training import pretrain_for_transfer
 
 TABLE = "study.csv"
 BUDGETS = (10, 50, 100, 500, 1000, 5000)
@@ -79,7 +77,15 @@ def _fitting_arms(network):
     return [name for name in ARMS if highest[name] <= num_blocks]
 
 
-@public(arms_fit_network)
+def rotations_are_told(pretext, rotations):  # a relation
+    """Which turns there are is a setting of rotation alone."""
+    if pretext != "rotation" and tuple(rotations) != ROTATIONS:
+        raise InputError(
+            f"rotations must be all four with pretext {pretext!r}, got {got(rotations)}"
+        )
+
+
+@public(arms_fit_network, rotations_are_told)
 def run_study(
     arms: Arms | None = None,
     budgets: Counts = BUDGETS,
@@ -87,6 +93,7 @@ def run_study(
     *,
     dataset: Source = "fashion_mnist",
     network: Network = "conv_blocks",
+    pretext: Pretext = "rotation",
     pretrain_epochs: Count = 10,
     rotations: Rotations = ROTATIONS,
     num_validation: Count = 10_000,
@@ -117,8 +124,11 @@ def run_study(
         seeds: whole numbers.
         dataset: name or folder for `load_splits`.
         network: a name from `NETWORKS`.
-        pretrain_epochs: passes over the images, each turned once at random in a pass.
-        rotations: the quarter turns that the pretext task tells apart.
+        pretext: what a network learns before: "rotation", "contrast" (`pretrain_contrast`) or
+            both at once. Rows of arms that do without it are of all.
+        pretrain_epochs: passes over the images; each is turned once at random in a pass, or shown
+            in two views.
+        rotations: the quarter turns that rotation alone tells apart; beside contrast, all four.
         num_validation: images whose accuracy goes into the table.
         image_size: height and width of images, as in `load_splits`, as are the next eight.
         fit: how oblong images become square.
@@ -157,22 +167,23 @@ def run_study(
     settings["dataset"] = cell(dataset, guard="./")
     load = functools.partial(load_splits, dataset, data_dir=data_dir, **reading)
     arms, folder = arms or _fitting_arms(network), make_folder(output)
+    tasks = {arm: pretext if ARMS[arm].pretext else NONE for arm in arms}
     runs = [
-        {"arm": arm, "num_labels": budget, "seed": seed} | settings
+        {"arm": arm, "num_labels": budget, "seed": seed, "pretext": tasks[arm]} | settings
         for seed, budget, arm in itertools.product(seeds, budgets, arms)
     ]
     with only_run(folder):
-        return _run_missing(runs, load, rotations, folder, verbose)
+        return _run_missing(runs, load, (pretext, rotations), folder, verbose)
 
 
-def _run_missing(runs, load, rotations, folder, verbose):
+def _run_missing(runs, load, task, folder, verbose):
     """Do those of the runs that are not in the folder's table; return their part of it."""
     same = {name: runs[0][name] for name in SAME}
     read_study(folder / TABLE, **same)  # said before the work, not after it
     data = _data_of(load, [run["num_labels"] for run in runs], runs[0]["num_validation"])
     done = set(row_keys(read_study(folder / TABLE, data=data, **same)))
     todo = [run | {DATA: data} for run in runs if row_key(run) not in done]
-    _run_all(todo, load, rotations, folder, verbose, done=len(runs) - len(todo))
+    _run_all(todo, load, task, folder, verbose, done=len(runs) - len(todo))
     table = read_study(folder / TABLE, **same)
     wanted = {row_key(run) for run in runs}
     return table[[key in wanted for key in row_keys(table)]]
@@ -191,7 +202,7 @@ def _data_of(load, budgets, num_validation):
     return data_column(identity_of(splits) | {"labels": digest(*splits.validation)})
 
 
-def _run_all(todo, load, rotations, folder, verbose, *, done):
+def _run_all(todo, load, task, folder, verbose, *, done):
     """Do every run, and add its row when it is done."""
     drawn = None
     if verbose and done:
@@ -201,7 +212,7 @@ def _run_all(todo, load, rotations, folder, verbose, *, done):
         draw = {name: run[name] for name in ("num_labels", "num_validation", "seed")}
         if draw != drawn:
             splits, drawn = load(**draw), draw
-        extractor, facts = _pretrained(splits, run, rotations, folder, verbose)
+        extractor, facts = pretrained(splits, run, task, folder, verbose)
         append_row(folder / TABLE, run | facts | _result(run, extractor, splits))
         del extractor
         free_memory()
@@ -233,47 +244,7 @@ def _result(run, extractor, splits):
         for name, value in arm.settings.items()
     }
     return settings | {
-        "pretext": arm.pretext,
         "seconds": seconds,
         "validation_accuracy": round(accuracy(classifier, *splits.validation), 5),
         **{name: round(x, 5) for name, x in test_figures(classifier, splits.test).items()},
     }
-
-
-def _pretrained(splits, run, rotations, folder, verbose):
-    """The extractor of a seed and what is known of it, from the folder if it is there."""
-    parts = [*SAME, DATA, "network", "pretrain_epochs", "rotations", "seed"]
-    texts = [digest(run[DATA])[:8] if part == DATA else str(run[part]) for part in parts]
-    # No hidden file, nor one elsewhere; the data's digest tells names apart that become one.
-    name = "_".join(re.sub(r"[^\w.]+", "-", text) for text in texts).lstrip(".-")
-    path, facts = folder / f"{name}.keras", folder / f"{name}.json"
-    checkpoint = folder / f"{name}.weights.h5"
-    if not facts.exists():
-        start, whole = time.perf_counter(), not checkpoint.exists()
-        said = {"callbacks": [GoingOn(f"pretraining of seed {run['seed']}")]} if verbose else {}
-        images = splits.training_images
-        model, _ = pretrain_for_transfer(
-            NETWORKS[run["network"]](splits.image_shape, run["seed"]),
-            images,
-            epochs=run["pretrain_epochs"],
-            rotations=rotations,
-            precision=run["precision"],
-            checkpoint=checkpoint,
-            seed=run["seed"],
-            verbose=0,
-            **said,
-        )
-        # Unknown where an earlier call did a part of it.
-        seconds = round(time.perf_counter() - start, 1) if whole else None
-        told = rotation_accuracy(model, splits.test.images, rotations=rotations)
-        known = {"pretrain_seconds": seconds, "rotation_accuracy": round(told, 5)}
-        save_model(remove_head(model), path)
-        # Written last: the network that it describes is complete.
-        replace_text(facts, json.dumps(known | {"num_unlabelled": len(images)}) + "\n")
-    checkpoint.unlink(missing_ok=True)
-    try:
-        return load_model(path), json.loads(facts.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} or {facts.name} cannot be read ({error}): delete both to pretrain again"
-        ) from error

@@ -22,9 +22,11 @@ from rotnet_keras.study.rows import (
     BALANCED,
     CHECK,
     DATA,
+    EARLIER,
     FORMAT,
     KEY,
     NEEDED,
+    NONE,
     SAME,
     SUMMARISED,
     line,
@@ -38,7 +40,6 @@ DATA_PARTS = ("images", "test", "labels", "classes")
 # Of a new file. An older file keeps its own, and those that it lacks are added behind them.
 COLUMNS = [
     *KEY,
-    "pretext",
     "test_accuracy",
     "validation_accuracy",
     "rotation_accuracy",
@@ -55,6 +56,7 @@ COLUMNS = [
 
 def _check_summarised(name, table):
     check_table(name, table, SUMMARISED)
+    table = table.assign(pretext=[EARLIER.get(task, task) for task in table["pretext"]])
     if table.duplicated(KEY).any():
         twice = table[table.duplicated(KEY)].iloc[0][KEY].to_dict()
         raise InputError(f"{name} must hold each run once, got two of {twice}")
@@ -80,17 +82,19 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
     """Mean, 95% interval and paired gain of each arm at each budget, in percent.
 
     Args:
-        table: of `run_study`, of one network and pretraining, or of several.
+        table: of `run_study`, of one network and pretraining, or of several; in those of earlier
+            versions, `pretext` is True or False.
         baseline: arm to compare with, of the same network and budget; "without pretext" takes the
             arm without the pretext task that is best on validation images, among those with at
             least half as many seeds as any.
 
     Returns:
         `pandas.DataFrame`, one row for each `num_labels`, `network`, `pretrain_epochs`,
-        `rotations` and `arm`: `pretext`, `mean`, `ci95` (half the width of Student's 95% interval;
-        NaN for one run), `runs`, `baseline`, and, over the seeds that both ran, the paired
-        difference to the baseline, `gain` and `gain_ci95`; NaN where there is no baseline. Of a
-        table with `balanced_accuracy`, which it has where classes are uneven, its mean `balanced`.
+        `rotations`, `pretext` ("none" of an arm that does without) and `arm`: `mean`, `ci95` (half
+        the width of Student's 95% interval; NaN for one run), `runs`, `baseline`, and, over the
+        seeds that both ran, the paired difference to the baseline, `gain` and `gain_ci95`; NaN
+        where there is no baseline. Of a table with `balanced_accuracy`, which it has where classes
+        are uneven, its mean `balanced`.
 
     Raises:
         InputError: the table is empty, lacks a column that `run_study` fills, or has no such
@@ -99,12 +103,12 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
     Example:
         >>> table = pd.DataFrame({"arm": ["a", "a", "b", "b"], "seed": [0, 1, 0, 1],
         ...     "num_labels": 10, "network": "n", "pretrain_epochs": 1, "rotations": "0 90",
-        ...     "pretext": [False, False, True, True], "validation_accuracy": 0.5,
+        ...     "pretext": ["none", "none", "rotation", "rotation"], "validation_accuracy": 0.5,
         ...     "test_accuracy": [0.5, 0.6, 0.7, 0.8]})
         >>> summarise_study(table).set_index("arm").loc["b", ["mean", "gain"]].round(1).tolist()
         [75.0, 20.0]
     """
-    group = ["num_labels", "network", "pretrain_epochs", "rotations", "arm"]
+    group = ["num_labels", "network", "pretrain_epochs", "rotations", "pretext", "arm"]
     rows = []
     for _, runs in table.groupby(group[:2]):
         name = _best_without_pretext(runs) if baseline == WITHOUT_PRETEXT else baseline
@@ -114,7 +118,6 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
             gains = (values - 100 * reference).dropna()
             rows.append(
                 dict(zip(group, key, strict=True))
-                | {"pretext": some["pretext"].all()}
                 | {"mean": values.mean(), "ci95": ci95(values), "runs": len(values)}
                 | {"baseline": name, "gain": gains.mean(), "gain_ci95": ci95(gains)}
                 | ({"balanced": 100 * some[BALANCED].mean()} if BALANCED in some else {})
@@ -233,7 +236,7 @@ def row_keys(table):
 
 
 def _best_without_pretext(runs):
-    without = runs[~runs["pretext"].astype(bool)].groupby("arm")["validation_accuracy"]
+    without = runs[runs["pretext"] == NONE].groupby("arm")["validation_accuracy"]
     if not len(without):
         return None
     scores = without.agg(["mean", "size"])

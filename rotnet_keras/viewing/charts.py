@@ -322,15 +322,25 @@ def _scatter_mixed(points, colours, ax):
 
 
 def _draw_arms(summary, ax):
-    """A line for each arm, the one that ends highest first."""
-    last = summary.sort_values("num_labels").groupby("arm")["mean"].last()
+    """A line for each arm and pretext task, the one that ends highest first."""
+    lines = summary.assign(line=_lines_of(summary)).sort_values("num_labels")
+    last = lines.groupby("line")["mean"].last()
     colours = plt.get_cmap("tab20")
     for number, arm in enumerate(last.sort_values(ascending=False).index):
-        runs = summary[summary["arm"] == arm].sort_values("num_labels")
+        runs = lines[lines["line"] == arm]
         style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
-        without = "pretext" in runs and not runs["pretext"].any()
+        without = "pretext" in runs and (runs["pretext"] == "none").all()
         style["linestyle"] = "--" if without else "-"
         ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
+
+
+def _lines_of(summary):
+    """What the line of each row is called: its arm and, where there are several, its pretext."""
+    tasks = {*summary.get("pretext", ())} - {"none"}
+    if len(tasks) < 2:
+        return summary["arm"]
+    given = ", after " + summary["pretext"]
+    return summary["arm"] + given.where(summary["pretext"] != "none", "")
 
 
 def _draw_published(published, ax):
