@@ -13,12 +13,12 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # An owner/name behind the fixed part of a badge, an install cell, a link to a file, a citation's
-# address, or a clone.
+# address, a clone, or the badge of the tests.
 ADDRESS = re.compile(
     r"(?P<before>colab\.research\.google\.com/github/|git\+https://github\.com/"
     r"|raw\.githubusercontent\.com/|repository-code: https://github\.com/"
-    r"|git clone https://github\.com/)"
-    r"[\w.-]+/[\w.-]+?(?=/blob/|/main/|[\"'\\\s@]|\.git\b)"
+    r"|git clone https://github\.com/|\(https://github\.com/(?=[\w.-]+/[\w.-]+/actions/))"
+    r"[\w.-]+/[\w.-]+?(?=/blob/|/main/|/actions/|[\"'\\\s@]|\.git\b)"
 )
 
 

@@ -188,6 +188,15 @@ def rotation_dataset(
         >>> batch.shape
         TensorShape([128, 28, 28, 1])
 
+        Keras fits a model to it as it is:
+
+        >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> model.compile("adam", loss, metrics=["accuracy"])
+        >>> history = model.fit(rotation_dataset(images), epochs=1, verbose=0)
+        >>> sorted(history.history)
+        ['accuracy', 'loss']
+
     Reference: section 4.1 of the paper, implementation details, on the four copies in one batch.
     """
     dataset = _batches(images, batch_size, shuffle_buffer if shuffle else None, seed)

@@ -110,6 +110,8 @@ RELATIONS = {
     "unlabelled_are_alike": {"images": OTHER_SIZES},
     "images_fit_extractor": {"images": OTHER_SIZES, "validation_images": OTHER_SIZES},
     "images_are_square": {"images": OBLONG},
+    "can_be_contrasted": {"images": OBLONG | OTHER_SIZES | size(IMAGES[:1])},
+    "rotations_are_told": {},  # which are refused beside another task than the table's
     "model_takes_validation": {"validation": OTHER_LABELS},
     "extractor_takes_validation": {"validation": OTHER_LABELS},
     "some_stay_unlabelled": {"num_labels": TOO_MANY, "num_validation": TOO_MANY},

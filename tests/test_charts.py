@@ -149,3 +149,17 @@ def test_pretext_tasks_have_lines_of_their_own():
     ax = plot_budgets(pd.DataFrame(summary | {"mean": [80.0, 70.0, 60.0]}))
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == ["probe, after rotation", "probe, after contrast", "pixels"]
+
+
+def test_names_stand_at_the_ends_of_lines_and_apart():
+    summary = {"arm": ["a", "b", "c"] * 2, "num_labels": [10] * 3 + [100] * 3, "ci95": 1.0}
+    summary = pd.DataFrame(summary | {"mean": [50.0, 51.0, 20.0, 80.0, 80.1, 60.0]})
+    ax = plot_budgets(summary, published={"other": {100: 55.0}}, names_at_ends=True)
+    assert [text.get_text() for text in ax.texts] == ["b", "a", "c"]
+    heights = [text.xyann[1] for text in ax.texts]
+    assert heights[0] == 80.1
+    assert heights[2] == 60
+    assert heights[0] - heights[1] > 2
+    colours = {line.get_label(): line[0].get_color() for line in ax.containers}
+    assert {text.get_text(): text.get_color() for text in ax.texts} == colours
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["other"]

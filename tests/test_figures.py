@@ -13,7 +13,6 @@ from rotnet_keras import ci95, summarise_study
 ROOT = pathlib.Path(__file__).parents[1]
 TABLES = ROOT / "notebooks" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BUDGETS = (10, 50, 100, 500, 1000, 5000)
 FIGURE = re.compile(r"-?\d+\.\d ± \d+\.\d")
 
 
@@ -27,9 +26,9 @@ def of_values(values):
     return in_words(100 * np.mean(values), 100 * ci95(values))
 
 
-def rows_of(section):
-    """A table of README's by its first column, from the heading on that it stands below."""
-    lines = README[README.index(f"\n{section}\n") :].split("\n\n| ", 1)[1].split("\n\n")[0]
+def rows_of(text, first_line):
+    """A table by its first column, from its line of names on."""
+    lines = text[text.index(first_line) :].split("\n\n")[0]
     cells = [[cell.strip() for cell in line.split("|")] for line in lines.splitlines()]
     return {row[1] if not row[0] else row[0]: row[2:-1] for row in cells[2:]}
 
@@ -50,7 +49,8 @@ def main_job():
 
 
 def test_table_of_the_main_job(main_job):
-    shown = rows_of("## Figures")
+    text = prose_of("01_rotnet_fashion_mnist.ipynb")
+    shown = rows_of(text, "| | the blog | `short` | `long` |")
     wanted = {"telling four rotations apart": [of_values(main_job["rotation"]), ""]}
     for row, arm in {
         "1,000 labels: frozen extractor, new head": "frozen",
@@ -64,26 +64,20 @@ def test_table_of_the_main_job(main_job):
     assert sorted(main_job["seed"]) == [*range(5)]
 
 
-def test_table_of_label_budgets(study):
-    shown, ten = rows_of("### Label budgets"), study["pretrain_epochs"] == 10
-    blocks = study["network"] == "conv_blocks"
-    longer = shown.pop("self-trained, 40 epochs of pretraining")
-    for runs, rows in ((study[ten & blocks], shown), (study[~ten & blocks], {"": longer})):
-        for row, cells in rows.items():
-            arm, epochs = row or "self-trained", 10 if row else 40
-            some = runs[(runs["arm"] == arm) & (runs["pretrain_epochs"] == epochs)]
-            by_budget = some.groupby("num_labels")["test_accuracy"]
-            found = {number: of_values(values) for number, values in by_budget}
-            assert cells == [found.get(number, "") for number in BUDGETS], (row, found)
+ARMS = ("from scratch", "fine-tuned", "self-trained")
 
 
-@pytest.mark.parametrize("place", ["README.md", "02_label_budgets.ipynb"])
-def test_label_budgets_in_prose(study, place):
-    """Each is the accuracy of an arm, its gain over another, or that of longer pretraining."""
-    if place == "README.md":
-        text = README[README.index("\n### Label budgets\n") :].split("\n## ")[0]
-    else:
-        text = prose_of(place)
+def test_table_at_the_top(study):
+    shown = rows_of(README, "| labels | from scratch | fine-tuned | `fit_few_labels` |")
+    usual = study.query("network == 'conv_blocks' and pretrain_epochs == 10")
+    found = usual.groupby(["num_labels", "arm"])["test_accuracy"].agg(of_values)
+    assert {*shown} == {"10", "100", "1,000"}
+    for labels, cells in shown.items():
+        assert cells == [found[int(labels.replace(",", "")), arm] for arm in ARMS]
+
+
+def figures_of_the_study(study):
+    """The accuracy of each arm, its gains over others, and that of longer pretraining."""
     known, network = set(), study[study["network"] == "conv_blocks"]
     four = network[network["rotations"] == "0 90 180 270"]
     for baseline in ("without pretext", "from scratch", "self-trained from scratch"):
@@ -95,9 +89,23 @@ def test_label_budgets_in_prose(study, place):
     )
     for _, pairs in (by_length[40] - by_length[10]).dropna().groupby(level=["arm", "num_labels"]):
         known.add(of_values(pairs))
-    figures = FIGURE.findall(text)
+    return known
+
+
+def test_label_budgets_in_prose(study):
+    figures = FIGURE.findall(prose_of("02_label_budgets.ipynb"))
     assert len(figures) > 10
-    assert {*figures} <= known
+    assert {*figures} <= figures_of_the_study(study)
+
+
+def test_figures_at_the_top_in_prose(study):
+    """Before the first command; digits' loss is of notebook 05's table."""
+    transfer = pd.read_csv(TABLES / "rotation_transfer.csv").query("data == 'digits'")
+    lost = of_values(transfer["fine-tuned"] - transfer["from scratch"])
+    figures = FIGURE.findall(README[: README.index("## Start")])
+    assert lost in figures
+    assert len(figures) >= 12
+    assert {*figures} - {lost} <= figures_of_the_study(study)
 
 
 def test_selection_in_prose():

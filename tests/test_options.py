@@ -6,6 +6,7 @@ import main_job
 import pytest
 from main_job import OTHER_JOBS, shown, with_folder
 
+import rotnet_keras
 from rotnet_keras.cli.main import main
 from rotnet_keras.cli.options import read_options
 from rotnet_keras.cli.typed import in_options, suggesting
@@ -166,3 +167,10 @@ def test_what_can_be_understood_is_no_mistake(calls, typed):
 )
 def test_a_misspelt_name_is_asked_about(said, meant):
     assert suggesting(said) == (f"{said}; did you mean {meant!r}?" if meant else said)
+
+
+def test_the_version_is_said(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"rotnet_keras {rotnet_keras.__version__}\n"

@@ -134,7 +134,7 @@ def as_in_colab(path, folder, source):
 
 def readme_line(readme, source):
     """What the README has people install in Colab, the package from a source."""
-    line = re.search(r"^[!%]pip install -q (.+)$", readme.read_text(encoding="utf-8"), re.M)[1]
+    line = re.search(r"^pip install -q (.+)$", readme.read_text(encoding="utf-8"), re.M)[1]
     return shlex.split(ADDRESS.sub(f"@ file://{source}", line))
 
 

@@ -8,6 +8,7 @@ import os
 import re
 from typing import Any
 
+from rotnet_keras import __version__
 from rotnet_keras.cli.described import DESCRIBED
 from rotnet_keras.cli.typed import nearest, program
 
@@ -99,6 +100,8 @@ def _whole_parser():
     """The parser of the main job, with the other jobs in it, and all of them by name."""
     name = " ".join(program())
     parser = Parser(prog=name, usage=f"{name} [options]\n       {name} JOB [options]")
+    said = {"version": f"rotnet_keras {__version__}", "help": "say which one this is, and end"}
+    parser.add_argument("--version", action="version", **said)
     _fill(parser, "run")
     jobs = parser.add_subparsers(
         dest="job",

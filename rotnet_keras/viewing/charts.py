@@ -234,7 +234,11 @@ def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
 
 @public()
 def plot_budgets(
-    summary: Summary, *, published: Published | None = None, ax: Axes | None = None
+    summary: Summary,
+    *,
+    published: Published | None = None,
+    names_at_ends: bool = False,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw accuracy against the number of labels, one line an arm, with 95% intervals.
 
@@ -242,6 +246,8 @@ def plot_budgets(
         summary: table of `summarise_study`, of one network and pretraining. Arms without the
             pretext task get dashed lines, if there is a column `pretext` that says which they are.
         published: `{name: {num_labels: percent}}` of figures from elsewhere, drawn in black.
+        names_at_ends: write the names of few arms at the right ends of their lines, in their
+            colours, and leave the legend to what was published.
         ax: axes to draw on; None makes a figure.
 
     Returns:
@@ -265,10 +271,15 @@ def plot_budgets(
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     ax.grid(axis="y", alpha=0.3)
-    title = "dashed: without the pretext task" if "pretext" in summary else None
-    style: dict[str, Any] = {"frameon": False, "fontsize": 9, "alignment": "left"}
-    ax.legend(title=title, loc="center left", bbox_to_anchor=(1.01, 0.5), **style)
     ax.spines[["top", "right"]].set_visible(False)
+    style: dict[str, Any] = {"frameon": False, "fontsize": 9, "alignment": "left"}
+    if names_at_ends:
+        _name_at_ends(ax)
+        if published:
+            ax.legend(handles=ax.get_lines()[-len(published) :], loc="lower right", **style)
+        return ax
+    title = "dashed: without the pretext task" if "pretext" in summary else None
+    ax.legend(title=title, loc="center left", bbox_to_anchor=(1.01, 0.5), **style)
     return ax
 
 
@@ -325,13 +336,31 @@ def _draw_arms(summary, ax):
     """A line for each arm and pretext task, the one that ends highest first."""
     lines = summary.assign(line=_lines_of(summary)).sort_values("num_labels")
     last = lines.groupby("line")["mean"].last()
-    colours = plt.get_cmap("tab20")
+    colours = plt.get_cmap("tab10" if len(last) <= 10 else "tab20")
     for number, arm in enumerate(last.sort_values(ascending=False).index):
         runs = lines[lines["line"] == arm]
         style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
         without = "pretext" in runs and (runs["pretext"] == "none").all()
         style["linestyle"] = "--" if without else "-"
         ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
+
+
+def _name_at_ends(ax):
+    """Write the name of each line with an interval beside its right end, none over another."""
+    lines = [container for container in ax.containers if len(container[0].get_xdata())]
+    low, high = ax.get_ylim()
+    free = np.inf
+    for line in sorted(lines, key=lambda line: -line[0].get_ydata()[-1]):
+        end = line[0].get_xdata()[-1], line[0].get_ydata()[-1]
+        free = min(end[1], free - 0.045 * (high - low))
+        said = ax.annotate(
+            line.get_label(),
+            end,
+            (1.02, free),
+            textcoords=ax.get_yaxis_transform(),
+            color=line[0].get_color(),
+        )
+        said.set(va="center", fontsize=9)
 
 
 def _lines_of(summary):
