@@ -172,9 +172,11 @@ from .few_labels.verdict import (
 from .viewing.axes import (
     draw_model as draw_model,
 )
+from .viewing.budgets import (
+    plot_budgets as plot_budgets,
+)
 from .viewing.charts import (
     plot_accuracies as plot_accuracies,
-    plot_budgets as plot_budgets,
     plot_confusion as plot_confusion,
     plot_history as plot_history,
     plot_map as plot_map,

@@ -190,10 +190,11 @@ def rotation_dataset(
 
         Keras fits a model to it as it is:
 
+        >>> import keras
         >>> model = attach_head(two_conv_extractor((28, 28, 1)), 4)
         >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         >>> model.compile("adam", loss, metrics=["accuracy"])
-        >>> history = model.fit(rotation_dataset(images), epochs=1, verbose=0)
+        >>> history = model.fit(rotation_dataset(images), epochs=1, shuffle=False, verbose=0)
         >>> sorted(history.history)
         ['accuracy', 'loss']
 

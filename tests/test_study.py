@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import weakref
+from typing import get_args
 
 import keras
 import numpy as np
@@ -12,8 +13,10 @@ import tiny_study
 from tiny_study import POOL, keys, quick, tiny_splits
 
 from rotnet_keras import Examples, InputError, attach_head
+from rotnet_keras.cli.described import PRETEXTS as COMMAND_LINES
 from rotnet_keras.study import pretexts as study_pretexts
 from rotnet_keras.study import run as study_run
+from rotnet_keras.study.rows import PRETEXTS
 from rotnet_keras.study.table import COLUMNS, read_study
 
 FREE_MEMORY = study_run.free_memory
@@ -284,3 +287,8 @@ def test_pretext_tasks_stand_side_by_side_in_one_table(fits, pretrained, monkeyp
 def test_turns_are_chosen_for_rotation_alone(fits, pretrained, tmp_path):
     with pytest.raises(InputError, match="rotations must be all four with pretext 'contrast'"):
         quick(tmp_path, pretext="contrast", rotations=(0, 2))
+
+
+def test_one_list_of_tasks():
+    """The command line's is its own, since its help waits for no table."""
+    assert get_args(study_pretexts.Pretext) == PRETEXTS == COMMAND_LINES

@@ -11,7 +11,7 @@ from tiny_study import TINY, hand_made
 from rotnet_keras import plot_budgets
 from rotnet_keras.cli.main import main
 from rotnet_keras.study import run as study_run
-from rotnet_keras.viewing import charts as viewing_charts
+from rotnet_keras.viewing import budgets as viewing_budgets
 
 fits, pretrained = pytest.fixture(tiny_study.fits), pytest.fixture(tiny_study.pretrained)
 
@@ -32,7 +32,7 @@ def calls(monkeypatch):
 def test_picture_of_the_study_tells_who_did_without_the_pretext(calls, monkeypatch, tmp_path):
     drawn = []
     monkeypatch.setattr(
-        viewing_charts, "plot_budgets", lambda summary: drawn.append(plot_budgets(summary))
+        viewing_budgets, "plot_budgets", lambda summary: drawn.append(plot_budgets(summary))
     )
     assert main(["study", "--output", str(tmp_path), "--dataset", "garments"]) == 0
     styles = {line.get_label(): line[0].get_linestyle() for line in drawn[0].containers}

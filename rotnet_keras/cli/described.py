@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from rotnet_keras._base.angles import ANGLES
 
+PRETEXTS = ("rotation", "contrast", "rotation + contrast")
+
 
 class Job(NamedTuple):
     """What the parser knows of a job.
@@ -225,9 +227,7 @@ STUDY = {
         nargs="+",
     ),
     "baseline": _named(
-        "arm to compare with (default: the best of those without the pretext task)",
-        "without pretext",
-        "ARM",
+        "arm to compare with (default: the best without a pretext task)", "without pretext", "ARM"
     ),
     "seed": _number("the first one", 0),
     "num_seeds": _number("", 5, positive),
@@ -239,12 +239,7 @@ STUDY = {
     **CHANNELS,
     **FOLDER,
     **_network("conv_blocks"),
-    "pretext": _named(
-        "task that a network learns before",
-        "rotation",
-        None,
-        choices=("rotation", "contrast", "rotation + contrast"),
-    ),
+    "pretext": _named("what networks learn before", "rotation", None, choices=PRETEXTS),
     "pretrain_epochs": _number("", 10),
     "rotations": _number("of the pretext task", [*ANGLES], nargs="+", choices=ANGLES)
     | {"metavar": "DEGREES"},

@@ -164,7 +164,7 @@ def _check_study(options):
 
 def _draw_study(summary, dataset, path):
     from rotnet_keras.viewing.axes import picture
-    from rotnet_keras.viewing.charts import plot_budgets
+    from rotnet_keras.viewing.budgets import plot_budgets
 
     name = "drawn stand-in garments" if dataset == "garments" else printable(dataset)
     with picture(path, f"{name}: test accuracy, mean and 95% interval"):

@@ -1,9 +1,11 @@
 from .axes import (
     draw_model as draw_model,
 )
+from .budgets import (
+    plot_budgets as plot_budgets,
+)
 from .charts import (
     plot_accuracies as plot_accuracies,
-    plot_budgets as plot_budgets,
     plot_confusion as plot_confusion,
     plot_history as plot_history,
     plot_map as plot_map,
