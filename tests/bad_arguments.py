@@ -209,7 +209,7 @@ BODIES = {
 }
 # Anything is true or false, or a matter of Keras's progress bar.
 FLAGS = {"all_rotations", "explorer", "fall_back", "mirror", "quick", "share_weights", "shifted"}
-FLAGS |= {"follow_links", "shuffle", "skip_finished", "verbose", "with_head"}
+FLAGS |= {"follow_links", "shuffle", "skip_finished", "verbose", "with_head", "names_at_ends"}
 # Built when the data is there: `make_extractor` looks at these.
 HANDED_ON = {("run_experiment", name) for name in ("backbone", "weights", "layer")}
 

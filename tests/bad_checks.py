@@ -207,7 +207,9 @@ TEXT = Kind({"wrong kind": [None, 3, True, object(), ["a"], b"a", IMAGES], **NAN
 CALLBACKS = Kind({"wrong kind": [None, 3, "log", [1], [print], keras.callbacks.Callback]})
 ESTIMATOR = Kind({"wrong kind": [None, "knn", object(), 3, KNeighborsClassifier()]})
 OPTIMIZER = Kind({"unknown name": ["nonsense", ""], "wrong kind": [None, 3, object(), {}, []]})
-ACCURACIES = NESTED | {
+ONE_SERIES = {"a": 1}  # no series by name, but one without
+MORE_KINDS = [kind for kind in NESTED.rows["wrong kind"] if kind != ONE_SERIES]
+ACCURACIES = Kind(NESTED.rows | {"wrong kind": [*MORE_KINDS, {"a": "high"}, {"a": [1]}]}) | {
     "NaN": [{"a": {"x": float("nan")}}],
     "wrong size": [{"a": {"x": 0.5}, "b": {"y": 0.5}}],
 }

@@ -122,14 +122,12 @@ def test_a_seed_of_its_own_makes_a_batch_a_function_of_it(images, kind):
 def test_contrast_shows_parts_in_another_light_within_the_range(images):
     """Greys stay grey where colours are changed, and the mean of bright images falls and rises."""
     grey = np.repeat(images, 3, axis=-1)
-    for colour, pixels in ((False, images), (True, grey)):
-        changed = np.asarray(contrast_augmentation(colour=colour, seed=3)(pixels))
+    for pixels in (images, grey):
+        changed = np.asarray(contrast_augmentation(seed=3)(pixels))
         assert changed.shape == pixels.shape
         assert changed.dtype == np.float32
         assert 0 <= changed.min() <= changed.max() <= 255
-        again, other = (
-            np.asarray(contrast_augmentation(colour=colour, seed=seed)(pixels)) for seed in (3, 4)
-        )
+        again, other = (np.asarray(contrast_augmentation(seed=seed)(pixels)) for seed in (3, 4))
         np.testing.assert_array_equal(changed, again)
         assert not np.array_equal(changed, other)
     np.testing.assert_allclose(changed, changed[..., :1].repeat(3, axis=-1), atol=0.01)
@@ -140,7 +138,7 @@ def test_contrast_shows_the_smallest_part_that_is_asked_for():
     halves = np.zeros((200, 28, 28, 1), "uint8")
     halves[:, :, 14:] = 255
     whole, part = (
-        np.asarray(contrast_augmentation(least=least, mirror=False, colour=False)(halves)) > 127
+        np.asarray(contrast_augmentation(least=least, mirror=False)(halves)) > 127
         for least in (1.0, 0.5)
     )
     assert {*whole.mean(axis=(1, 2, 3)).round(2)} <= {0.0, 0.5, 1.0}

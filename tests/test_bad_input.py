@@ -137,7 +137,7 @@ FORMS = {
 }
 TAKE_IMAGES = [name for name in FUNCTIONS if "images" in FUNCTIONS[name]]
 TRAIN = {"fine_tune", "train_head", "train_from_scratch", "fit_classifier", "pretrain"}
-TRAIN |= {"self_train", "train_jointly", "fit_few_labels", "run_pretraining"}
+TRAIN |= {"self_train", "train_jointly", "fit_few_labels", "run_pretraining", "pretrain_contrast"}
 WITHOUT_NUMBERS = {"plot_rotations", "rotation_dataset", "save_explorer", "save_projector"}
 WITHOUT_NUMBERS |= {"plot_attention_maps", "plot_neighbours", "plot_rotation_mistakes"}
 WITHOUT_NUMBERS |= {"rotation_verdict"}

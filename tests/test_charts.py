@@ -112,3 +112,23 @@ def test_confusion_shows_counts_and_names():
     assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "1234"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Bag", "Coat"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+
+
+def test_one_history_and_one_series_need_no_name():
+    recorded = {"accuracy": [0.5, 0.75], "val_accuracy": [0.5, 0.625]}
+    history = keras.callbacks.History()
+    history.history = recorded
+    for given in (history, recorded):
+        ax = plot_history(given)
+        names = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert names == ["training", "validation"]
+        np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.5, 0.75])
+    ax = plot_accuracies({"frozen": 0.5, "fine-tuned": None, "scratch": 0.25})
+    assert ax.get_legend() is None
+    assert [bar.get_height() for bar in ax.patches] == [50, 25]
+
+
+def test_a_map_names_classes_by_their_labels_where_they_have_no_names():
+    ax = plot_map(np.zeros((4, 2)), np.array([0, 2, 2, -1]))
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["0", "1", "2", "no label"]

@@ -26,9 +26,10 @@ class Augmentation:
 
     takes_seed = True  # `running.batches` gives each batch its own
 
-    def __init__(self, layers, seed):
-        self.layers, self.seed, self._draws = layers, seed, _Draws()
-        for layer in layers:
+    def __init__(self, layers, seed, *, of_colours=()):
+        self.layers, self.of_colours = layers, of_colours  # the latter leave grey as it is
+        self.seed, self._draws = seed, _Draws()
+        for layer in [*layers, *of_colours]:
             take_seeds_from(layer, self._choose_source)
 
     def __call__(self, images, seed=None):
@@ -36,7 +37,7 @@ class Augmentation:
             seed = tf.random.experimental.stateless_fold_in(seed, self.seed)
         self._draws.begin(seed)
         try:
-            for layer in self.layers:
+            for layer in [*self.layers, *(self.of_colours if images.shape[-1] == 3 else ())]:
                 images = layer(images, training=True)
         finally:
             self._draws.begin(None)
@@ -144,25 +145,24 @@ def strong_augmentation(
 
 @public()
 def contrast_augmentation(
-    *, least: Fraction = 0.5, mirror: bool = True, colour: bool = True, seed: Seed = 0
+    *, least: Fraction = 0.5, mirror: bool = True, seed: Seed = 0
 ) -> Augmentation:
-    """Show a part of each image in another light, for pretraining by contrast.
+    """Show a part of each image in another light and colour, for pretraining by contrast.
 
     Args:
         least: the smallest part that is shown, as a fraction of height and width.
         mirror: as in `gentle_augmentation`.
-        colour: also change hue and saturation; of grey images, which have neither, brightness and
-            contrast change alone.
         seed: as in `gentle_augmentation`.
 
     Returns:
-        As `gentle_augmentation`; pixels stay within 0..255.
+        As `gentle_augmentation`; pixels stay within 0..255. Brightness and contrast change and, of
+        images with three channels, saturation and hue.
 
     Raises:
         InputError: as `gentle_augmentation`, or `least` is outside 0..1.
 
     Example:
-        >>> tuple(contrast_augmentation(colour=False)(np.zeros((5, 28, 28, 1), "uint8")).shape)
+        >>> tuple(contrast_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
         (5, 28, 28, 1)
 
     Reference: section 3 of SimCLR, https://arxiv.org/abs/2002.05709; without its blur and its loss
@@ -178,8 +178,8 @@ def contrast_augmentation(
         layers.RandomBrightness(0.3, seed=another_seed(seed, 3), **span),
         layers.RandomContrast(0.4, seed=another_seed(seed, 4), **span),
     ]
-    if colour:
-        how = {"data_format": "channels_last", **span}
-        light.append(layers.RandomSaturation((0.3, 0.7), seed=another_seed(seed, 5), **how))
-        light.append(layers.RandomHue(0.1, seed=another_seed(seed, 6), **how))
-    return Augmentation([*gentle.layers, larger, *light], seed)
+    colours = [
+        layers.RandomSaturation((0.3, 0.7), seed=another_seed(seed, 5), **span, **LAST),
+        layers.RandomHue(0.1, seed=another_seed(seed, 6), **span, **LAST),
+    ]
+    return Augmentation([*gentle.layers, larger, *light], seed, of_colours=colours)

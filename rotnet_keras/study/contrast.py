@@ -84,7 +84,7 @@ def pretrain_contrast(
         projection: outputs of the head that is compared, and half of its hidden units.
         rotation_weight: of the rotation loss; that of contrast is 1. With 0 nothing is turned.
         augment: function from a batch of images to the same shape, called once for each view. None
-            is `contrast_augmentation`, in colour where images are.
+            is `contrast_augmentation`.
         precision: as in `pretrain`.
         checkpoint: as in `pretrain`.
         seed: of heads, order, views and turns.
@@ -114,7 +114,7 @@ def pretrain_contrast(
     """
     batch_size = min(batch_size, len(images))
     steps = -(-len(images) // batch_size)
-    augment = augment or contrast_augmentation(colour=images.shape[-1] == 3, seed=seed)
+    augment = augment or contrast_augmentation(seed=seed)
     turn = rotation_weight > 0
     _check_views(augment, images[:2])
     model = _with_heads(cast_model(extractor, precision), projection, turn, seed)

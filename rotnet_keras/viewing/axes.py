@@ -52,6 +52,10 @@ def check_axes_shape(axes, shape):
 
 def named_or_without(labels, class_names):
     """A relation: each label has a name, or is -1, which says that an image has none."""
+    if class_names is None:
+        if labels.min() < -1:
+            raise InputError(f"labels must be -1 for no label, or more, got {labels.min()}")
+        return
     if labels.min() < -1 or labels.max() >= len(class_names):
         raise InputError(
             f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, or be -1 "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -41,6 +42,10 @@ def _recorded(history):
 
 
 def _check_histories(name, histories):
+    """Histories by label; one that stands alone has none."""
+    alone = _recorded(histories)
+    if isinstance(alone, Mapping) and any(isinstance(v, (list, tuple)) for v in alone.values()):
+        return {"": histories}
     check_mapping(name, histories, "Keras histories by label")
     for history in histories.values():
         check_mapping(f"{name}: each", _recorded(history), "recorded numbers by metric")
@@ -66,7 +71,11 @@ def _one_label_a_point(points, labels):
 
 
 def _check_accuracies(name, accuracies):
+    """Accuracies by arm by series; where there is one series, it needs no name."""
     check_mapping(name, accuracies, "accuracies by arm by series")
+    alone = [isinstance(x, numbers.Real) for x in accuracies.values() if x is not None]
+    if alone and all(alone):
+        accuracies = {"": accuracies}
     for by_arm in accuracies.values():
         check_mapping(f"{name}: each", by_arm, "numbers by arm")
         measured = [value for value in by_arm.values() if value is not None]
@@ -94,7 +103,9 @@ def _one_name_a_row(matrix, class_names):
 # What a signature says beside an argument.
 Histories = Annotated[Mapping[str, Any], _check_histories]
 Points = Annotated[np.ndarray, _check_points]
-Accuracies = Annotated[Mapping[str, Mapping[str, float | None]], _check_accuracies]
+Accuracies = Annotated[
+    Mapping[str, Mapping[str, float | None]] | Mapping[str, float | None], _check_accuracies
+]
 Matrix = Annotated[np.ndarray, _check_matrix]
 
 
@@ -103,7 +114,7 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
     """Draw training curves, and the validation curves dashed in the same colour.
 
     Args:
-        histories: `{label: history}`, Keras `History` objects or their dictionaries.
+        histories: a Keras `History`, or `{label: history}` of several; or their dictionaries.
         metric: which of the recorded numbers; `val_` is added for the dashed lines.
         ax: axes to draw on; None makes a figure.
 
@@ -124,10 +135,11 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
         values = _recorded(history)
         epochs = np.arange(1, len(values[metric]) + 1)
         marker = "o" if len(epochs) == 1 else None
-        (line,) = ax.plot(epochs, values[metric], marker=marker, label=f"{label}, training")
+        of = f"{label}, " if label else ""
+        (line,) = ax.plot(epochs, values[metric], marker=marker, label=f"{of}training")
         if f"val_{metric}" in values:
             style: dict[str, Any] = {"ls": "--", "marker": marker, "color": line.get_color()}
-            ax.plot(epochs, values[f"val_{metric}"], label=f"{label}, validation", **style)
+            ax.plot(epochs, values[f"val_{metric}"], label=f"{of}validation", **style)
     ax.set(xlabel="epoch", ylabel=metric)
     ax.locator_params(axis="x", integer=True)
     ax.grid(alpha=0.3)
@@ -137,7 +149,9 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
 
 
 @public(_one_label_a_point, named_or_without)
-def plot_map(points: Points, labels: Labels, class_names: Names, *, ax: Axes | None = None) -> Axes:
+def plot_map(
+    points: Points, labels: Labels, class_names: Names | None = None, *, ax: Axes | None = None
+) -> Axes:
     """Scatter a two-dimensional map of images, coloured by class, with a legend of the names.
 
     The fewer points there are, the larger they are drawn; in an order drawn at random, so that no
@@ -146,7 +160,7 @@ def plot_map(points: Points, labels: Labels, class_names: Names, *, ax: Axes | N
     Args:
         points: `(N, 2)`, as `umap_points` returns them.
         labels: `(N,)` whole numbers; -1 for an image without a label, grey and beneath the others.
-        class_names: one a class.
+        class_names: one a class; None takes the labels themselves.
         ax: axes to draw on; None makes a figure.
 
     Returns:
@@ -161,6 +175,8 @@ def plot_map(points: Points, labels: Labels, class_names: Names, *, ax: Axes | N
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
         ['Bag', 'Coat', 'no label']
     """
+    if class_names is None:
+        class_names = [str(label) for label in range(labels.max() + 1)]
     columns = math.ceil(len(class_names) / NAMES_A_COLUMN)
     ax = axes_or_new(ax, figsize=(6.5 + 2 * columns, 6.5))
     colours = _colours_of_classes(len(class_names))
@@ -187,7 +203,8 @@ def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
 
     Args:
         accuracies: `{series: {arm: accuracy 0..1}}`, all series with the same arms; one colour a
-            series, one group an arm. None where an arm was not measured leaves its bar out.
+            series, one group an arm. Of a single series `{arm: accuracy}`. None where an arm was
+            not measured leaves its bar out.
         ax: axes to draw on; None makes a figure.
 
     Returns:
@@ -212,7 +229,8 @@ def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
         ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
     ax.set_xticks(range(len(percent)), list(percent.index))
     ax.set(ylabel="test accuracy (%)", ylim=(0, 110))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+    if list(percent) != [""]:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
