@@ -117,3 +117,14 @@ def test_selection_in_prose():
     garments, animals = (gains[name] for name in sorted(gains.index, reverse=True))
     assert FIGURE.findall(sentence) == [gains["fashion_mnist"], animals]
     assert garments == gains["fashion_mnist"]
+
+
+def test_notebook_04_says_in_prose_what_its_table_holds():
+    path = ROOT / "notebooks" / "04_your_own_images.ipynb"
+    cells = {c["id"]: c for c in json.loads(path.read_text(encoding="utf-8"))["cells"]}
+    text = "".join(cells["classifier-reading"]["source"])
+    said = re.findall(r"(\d+\.\d)%", text)
+    (table,) = [o["data"] for o in cells["classifier"]["outputs"] if "data" in o]
+    rows = "".join(table["text/plain"]).splitlines()
+    of_test = {row.rsplit(None, 2)[0].strip(): row.split()[-1] for row in rows[1:]}
+    assert said == [of_test["fit_few_labels"], of_test["from scratch"]]
