@@ -26,6 +26,7 @@ from rotnet_keras.cli import jobs as cli_jobs
 from rotnet_keras.cli.main import main
 from rotnet_keras.jobs import pretraining, report, results, stages
 from rotnet_keras.running import runtime
+from rotnet_keras.study import pretexts as study_pretexts
 from rotnet_keras.study import run as study_run
 
 EVENTS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}  # that Python tells before it does them
@@ -100,17 +101,17 @@ def stub_all(patch):
     trained = stub_experiment(patch)
     patch.setattr(runtime, "prepare_runtime", lambda **_: types.SimpleNamespace(host=0))
     history = types.SimpleNamespace(history={"accuracy": [0.5]})
-    for owner, name in ((pretraining, "pretrain"), (study_run, "pretrain_for_transfer")):
+    for owner, name in ((pretraining, "pretrain"), (study_pretexts, "pretrain_for_transfer")):
         patch.setattr(owner, name, trains(trained, name, (Network(), history)))
-    for owner in (pretraining, study_run):
+    for owner in (pretraining, study_pretexts):
         patch.setattr(owner, "save_model", write)
         patch.setattr(owner, "remove_head", lambda model: model)
         patch.setitem(owner.NETWORKS, "two_conv", lambda *_: Network())
     patch.setattr(pretraining, "load_splits", tiny_splits)
     fits = tiny_study.fits(patch)
     patch.setattr(study_run, "_fitting_arms", lambda _: [*study_run.ARMS])
-    patch.setattr(study_run, "load_model", lambda _: None)
-    patch.setattr(study_run, "rotation_accuracy", lambda *_, **__: 0.5)
+    patch.setattr(study_pretexts, "load_model", lambda _: None)
+    patch.setattr(study_pretexts, "rotation_accuracy", lambda *_, **__: 0.5)
     patch.setattr(cli_jobs, "_draw_study", lambda _, __, path: replace_text(path, "drawn"))
     patch.setattr(study_run, "free_memory", lambda: None)
     return types.SimpleNamespace(all=lambda: [*trained, *(fit["arm"] for fit in fits)])
