@@ -290,5 +290,5 @@ def test_turns_are_chosen_for_rotation_alone(fits, pretrained, tmp_path):
 
 
 def test_one_list_of_tasks():
-    """The command line's is its own, since its help waits for no table."""
-    assert get_args(study_pretexts.Pretext) == PRETEXTS == COMMAND_LINES
+    """The command line, the table and the signature have the same."""
+    assert get_args(study_run.Pretext) == PRETEXTS == COMMAND_LINES

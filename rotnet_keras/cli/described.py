@@ -6,8 +6,7 @@ import argparse
 from typing import Any, NamedTuple
 
 from rotnet_keras._base.angles import ANGLES
-
-PRETEXTS = ("rotation", "contrast", "rotation + contrast")
+from rotnet_keras._base.tasks import PRETEXTS
 
 
 class Job(NamedTuple):

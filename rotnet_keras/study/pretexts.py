@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Literal
 
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.errors import InputError
@@ -18,8 +17,6 @@ from rotnet_keras.running.lines import GoingOn
 from rotnet_keras.study.contrast import pretrain_contrast
 from rotnet_keras.study.rows import DATA, SAME
 from rotnet_keras.training import pretrain_for_transfer
-
-Pretext = Literal["rotation", "contrast", "rotation + contrast"]  # `rows.PRETEXTS`
 
 
 def pretrained(splits, run, task, folder, verbose):

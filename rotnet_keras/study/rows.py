@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rotnet_keras._base.digests import digest
+from rotnet_keras._base.tasks import NONE, PRETEXTS
 
 KEY = ["arm", "network", "num_labels", "seed", "pretrain_epochs", "rotations", "pretext"]
 SAME = ["dataset", "num_validation", "precision"]  # in every row of one table
@@ -27,8 +28,6 @@ TEXTS = {"arm", "network", "rotations", "dataset", "precision", "blocks", DATA, 
 WHOLE = {"num_labels", "seed", "pretrain_epochs", "num_validation", "num_unlabelled", "format"}
 SHARES = {"validation_accuracy", "test_accuracy", BALANCED, "rotation_accuracy"}
 SECONDS = {"seconds", "pretrain_seconds"}
-NONE = "none"  # the pretext of an arm that does without
-PRETEXTS = ("rotation", "contrast", "rotation + contrast")
 EARLIER = {True: "rotation", False: NONE}  # what earlier rows say of the pretext
 FLAGS = {"pretext": {"True": True, "False": False} | {name: name for name in (*PRETEXTS, NONE)}}
 CHECKED = [*NEEDED, "rotation_accuracy", "num_unlabelled", *sorted(SECONDS), DATA]

@@ -18,6 +18,7 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import make_folder
 from rotnet_keras._base.locks import only_run
 from rotnet_keras._base.names import cell
+from rotnet_keras._base.tasks import NONE, Pretext
 from rotnet_keras._base.values import (
     Count,
     Counts,
@@ -39,8 +40,8 @@ from rotnet_keras.models import NETWORKS
 from rotnet_keras.rotation import ROTATIONS, Rotations
 from rotnet_keras.running.lines import Steps, say
 from rotnet_keras.study.arms import ARMS
-from rotnet_keras.study.pretexts import Pretext, pretrained
-from rotnet_keras.study.rows import DATA, NONE, SAME
+from rotnet_keras.study.pretexts import pretrained
+from rotnet_keras.study.rows import DATA, SAME
 from rotnet_keras.study.table import append_row, data_column, read_study, row_key, row_keys
 
 TABLE = "study.csv"

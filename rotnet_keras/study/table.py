@@ -14,6 +14,7 @@ import pandas as pd
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import FileError, InputError
 from rotnet_keras._base.files import replace_text
+from rotnet_keras._base.tasks import NONE
 from rotnet_keras._base.values import Text, check_table, got
 from rotnet_keras.data.identity import what_changed
 from rotnet_keras.evaluation import ci95
@@ -26,7 +27,6 @@ from rotnet_keras.study.rows import (
     FORMAT,
     KEY,
     NEEDED,
-    NONE,
     SAME,
     SUMMARISED,
     line,

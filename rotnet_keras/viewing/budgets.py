@@ -11,6 +11,7 @@ import pandas as pd
 
 from rotnet_keras._base.arrays import check_array, check_finite
 from rotnet_keras._base.door import public
+from rotnet_keras._base.tasks import NONE
 from rotnet_keras._base.values import check_mapping, check_table
 from rotnet_keras.viewing.axes import Axes, axes_or_new
 
@@ -91,7 +92,7 @@ def _draw_arms(summary, ax):
     for number, arm in enumerate(last.sort_values(ascending=False).index):
         runs = lines[lines["line"] == arm]
         style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
-        without = "pretext" in runs and (runs["pretext"] == "none").all()
+        without = "pretext" in runs and (runs["pretext"] == NONE).all()
         style["linestyle"] = "--" if without else "-"
         ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
 
@@ -116,11 +117,11 @@ def _name_at_ends(ax):
 
 def _lines_of(summary):
     """What the line of each row is called: its arm and, where there are several, its pretext."""
-    tasks = {*summary.get("pretext", ())} - {"none"}
+    tasks = {*summary.get("pretext", ())} - {NONE}
     if len(tasks) < 2:
         return summary["arm"]
     given = ", after " + summary["pretext"]
-    return summary["arm"] + given.where(summary["pretext"] != "none", "")
+    return summary["arm"] + given.where(summary["pretext"] != NONE, "")
 
 
 def _draw_published(published, ax):
