@@ -1,7 +1,9 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from rotnet_keras import plot_budgets
+from rotnet_keras._base.errors import InputError
 
 
 def test_budgets_are_drawn_with_intervals_and_best_arm_first():
@@ -30,6 +32,12 @@ def test_arms_without_the_pretext_task_are_dashed():
     ax = plot_budgets(pd.DataFrame(summary | {"mean": [80.0, 60.0], "ci95": 1.0}))
     assert [container[0].get_linestyle() for container in ax.containers] == ["-", "--"]
     assert "dashed" in ax.get_legend().get_title().get_text()
+
+
+def test_data_sets_have_plots_of_their_own():
+    summary = {"arm": "probe", "dataset": ["mnist", "clothes"], "num_labels": 10, "ci95": 1.0}
+    with pytest.raises(InputError, match=r"one data set, got rows of \['clothes', 'mnist'\]"):
+        plot_budgets(pd.DataFrame(summary | {"mean": [80.0, 70.0]}))
 
 
 def test_pretext_tasks_have_lines_of_their_own():

@@ -17,7 +17,7 @@ from rotnet_keras.cli.described import PRETEXTS as COMMAND_LINES
 from rotnet_keras.study import pretexts as study_pretexts
 from rotnet_keras.study import run as study_run
 from rotnet_keras.study.rows import PRETEXTS
-from rotnet_keras.study.table import COLUMNS, read_study
+from rotnet_keras.study.table import COLUMNS, read_study, summarise_study
 
 FREE_MEMORY = study_run.free_memory
 ONE_RUN = {"arms": ["guessing"], "budgets": [6], "seeds": [0]}
@@ -95,6 +95,20 @@ def test_a_finished_study_is_only_read(fits, pretrained, tmp_path):
     pd.testing.assert_frame_equal(quick(tmp_path), first)
     assert len(fits) == 8
     assert (tmp_path / "study.csv").read_bytes() == written
+
+
+def test_data_sets_stand_in_one_table(fits, pretrained, tmp_path):
+    first = quick(tmp_path, seeds=[0])
+    other = quick(tmp_path, seeds=[0], dataset="others")
+    assert set(other["dataset"]) == {"others"}
+    assert len(fits) == 8
+    pd.testing.assert_frame_equal(quick(tmp_path, seeds=[0]), first)
+    assert len(fits) == 8
+    whole = read_study(tmp_path / "study.csv")
+    assert whole["dataset"].tolist() == ["garments"] * 4 + ["others"] * 4
+    summary = summarise_study(whole)
+    assert summary["dataset"].tolist() == ["garments"] * 4 + ["others"] * 4
+    assert set(summary["gain"]) == {0.0, 50.0}  # each against the arm of its own data set
 
 
 def test_what_is_there_already_is_said(fits, pretrained, tmp_path, capsys):

@@ -25,7 +25,8 @@ READ_AS_USUAL |= {"broken": "raise", "repeats": "raise", "parts": "any", "follow
 def calls(monkeypatch):
     """Stand in for the study itself, and keep what the command line made of its options."""
     seen = []
-    monkeypatch.setattr(study_run, "run_study", lambda **given: seen.append(given) or hand_made())
+    table = hand_made().assign(dataset="garments")
+    monkeypatch.setattr(study_run, "run_study", lambda **given: seen.append(given) or table)
     return seen
 
 

@@ -149,12 +149,27 @@ def test_the_published_table_is_read_and_goes_on(path):
     before = read_study(path, **same)
     assert "transductive" in before
     assert summarise_study(before)["mean"].notna().all()
-    append_row(path, row(**{name: before[name][0] for name in SAME}, newest="setting"))
+    same_row = {name: before[name][0] for name in ("dataset", *SAME)}
+    append_row(path, row(**same_row, newest="setting"))
     after = read_study(path, **same)
     assert list(after.columns) == [*before.columns, "data", "format", "check", "newest"]
+    added = ["a, b", "n", 10, 0, 1, "0 180", "rotation", "fashion_mnist"]
     assert (len(after), after["newest"].tolist()[-1]) == (len(before) + 1, "setting")
-    assert row_keys(after) == [*row_keys(before), ("a, b", "n", 10, 0, 1, "0 180", "rotation")]
+    assert row_keys(after) == [*row_keys(before), tuple(added)]
     pd.testing.assert_frame_equal(after[before.columns][:-1], before, check_dtype=False)
+
+
+def test_each_data_set_of_a_table_is_checked_by_itself(path):
+    append_row(path, row())
+    append_row(path, row(dataset="clothes", num_validation=20))
+    assert set(read_study(path, dataset="mnist", num_validation=10)["dataset"]) == {
+        "mnist",
+        "clothes",
+    }
+    with pytest.raises(ValueError, match=r"with num_validation \[20\] instead of 10"):
+        read_study(path, dataset="clothes", num_validation=10)
+    with pytest.raises(ValueError, match=r"with num_validation \[20\] instead of 10"):
+        read_study(path, num_validation=10)
 
 
 def test_columns_of_the_users_stay(path):

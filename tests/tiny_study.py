@@ -115,8 +115,8 @@ def pretrained(monkeypatch):
 
 def quick(output, arms=("knowing, well", "guessing"), budgets=(2, 6), seeds=(0, 1), **settings):
     settings = {"network": "two_conv", "pretrain_epochs": 1, "num_validation": 10} | settings
-    settings = {"verbose": 0} | settings
-    return run_study(arms, budgets, seeds, dataset="garments", output=output, **settings)
+    settings = {"verbose": 0, "dataset": "garments"} | settings
+    return run_study(arms, budgets, seeds, output=output, **settings)
 
 
 def quick_text(folder):

@@ -120,7 +120,7 @@ def study(options):
     )
     print("\nAccuracy on test images in percent; gain is paired by seed:\n")
     summary = summarise_study(table, baseline=options.baseline)
-    shown = summary.drop(columns=["network", "pretrain_epochs", "rotations"])
+    shown = summary.drop(columns=["dataset", "network", "pretrain_epochs", "rotations"])
     print(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     written = [pathlib.Path(options.output) / name for name in ("study.csv", "accuracy.png")]
     _draw_study(summary, options.images or options.dataset, written[1])

@@ -21,7 +21,7 @@ from rotnet_keras.training import pretrain_for_transfer
 
 def pretrained(splits, run, task, folder, verbose):
     """The extractor of a seed and what is known of it, from the folder if it is there."""
-    parts = [*SAME, DATA, "network", "pretrain_epochs", "rotations", "seed"]
+    parts = ["dataset", *SAME, DATA, "network", "pretrain_epochs", "rotations", "seed"]
     texts = [digest(run[DATA])[:8] if part == DATA else str(run[part]) for part in parts]
     if task[0] != "rotation":  # that of rotation is there already under the name without
         texts.append(task[0])

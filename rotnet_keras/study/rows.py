@@ -15,10 +15,11 @@ import pandas as pd
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.tasks import NONE, PRETEXTS
 
-KEY = ["arm", "network", "num_labels", "seed", "pretrain_epochs", "rotations", "pretext"]
-SAME = ["dataset", "num_validation", "precision"]  # in every row of one table
-SUMMARISED = [*KEY, "validation_accuracy", "test_accuracy"]
-NEEDED = [*SUMMARISED, *SAME]  # whatever version wrote it
+RUN = ["arm", "network", "num_labels", "seed", "pretrain_epochs", "rotations", "pretext"]
+KEY = [*RUN, "dataset"]
+SAME = ["num_validation", "precision"]  # in every row of one data set
+SUMMARISED = [*RUN, "validation_accuracy", "test_accuracy"]
+NEEDED = [*SUMMARISED, "dataset", *SAME]  # whatever version wrote it
 DATA = "data"  # that a row is of, as `identity_of` knows them; earlier rows do not say it
 BALANCED = "balanced_accuracy"  # where classes of the test are uneven; else the column is not there
 CHECK = "check"  # of a row's other columns that all versions have; earlier rows have none

@@ -179,7 +179,7 @@ def run_study(
 
 def _run_missing(runs, load, task, folder, verbose):
     """Do those of the runs that are not in the folder's table; return their part of it."""
-    same = {name: runs[0][name] for name in SAME}
+    same = {name: runs[0][name] for name in ("dataset", *SAME)}
     read_study(folder / TABLE, **same)  # said before the work, not after it
     data = _data_of(load, [run["num_labels"] for run in runs], runs[0]["num_validation"])
     done = set(row_keys(read_study(folder / TABLE, data=data, **same)))

@@ -57,8 +57,9 @@ COLUMNS = [
 def _check_summarised(name, table):
     check_table(name, table, SUMMARISED)
     table = table.assign(pretext=[EARLIER.get(task, task) for task in table["pretext"]])
-    if table.duplicated(KEY).any():
-        twice = table[table.duplicated(KEY)].iloc[0][KEY].to_dict()
+    key = [column for column in KEY if column in table]
+    if table.duplicated(key).any():
+        twice = table[table.duplicated(key)].iloc[0][key].to_dict()
         raise InputError(f"{name} must hold each run once, got two of {twice}")
     for column in ("validation_accuracy", "test_accuracy"):
         numbers = pd.to_numeric(table[column], errors="coerce")
@@ -82,15 +83,16 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
     """Mean, 95% interval and paired gain of each arm at each budget, in percent.
 
     Args:
-        table: of `run_study`, of one network and pretraining, or of several; in those of earlier
-            versions, `pretext` is True or False.
-        baseline: arm to compare with, of the same network and budget; "without pretext" takes the
-            arm without the pretext task that is best on validation images, among those with at
-            least half as many seeds as any.
+        table: of `run_study`, of one data set, network and pretraining, or of several; in those
+            of earlier versions, `pretext` is True or False.
+        baseline: arm to compare with, of the same data set, network and budget; "without pretext"
+            takes the arm without the pretext task that is best on validation images, among those
+            with at least half as many seeds as any.
 
     Returns:
-        `pandas.DataFrame`, one row for each `num_labels`, `network`, `pretrain_epochs`,
-        `rotations`, `pretext` ("none" of an arm that does without) and `arm`: `mean`, `ci95` (half
+        `pandas.DataFrame`, one row for each `dataset` (if the table has it), `num_labels`,
+        `network`, `pretrain_epochs`, `rotations`, `pretext` ("none" of an arm that does without)
+        and `arm`: `mean`, `ci95` (half
         the width of Student's 95% interval; NaN for one run), `runs`, `baseline`, and, over the
         seeds that both ran, the paired difference to the baseline, `gain` and `gain_ci95`; NaN
         where there is no baseline. Of a table with `balanced_accuracy`, which it has where classes
@@ -108,9 +110,10 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
         >>> summarise_study(table).set_index("arm").loc["b", ["mean", "gain"]].round(1).tolist()
         [75.0, 20.0]
     """
-    group = ["num_labels", "network", "pretrain_epochs", "rotations", "pretext", "arm"]
+    same = [name for name in ("dataset", "num_labels", "network") if name in table]
+    group = [*same, "pretrain_epochs", "rotations", "pretext", "arm"]
     rows = []
-    for _, runs in table.groupby(group[:2]):
+    for _, runs in table.groupby(same):
         name = _best_without_pretext(runs) if baseline == WITHOUT_PRETEXT else baseline
         reference = runs[runs["arm"] == name].groupby("seed")["test_accuracy"].first()
         for key, some in runs.groupby(group):
@@ -125,14 +128,15 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def read_study(path, *, data=None, **same):
+def read_study(path, *, dataset=None, data=None, **same):
     """Read a table that `run_study` writes; a last line that a kill tore is cut off, and said.
 
     Args:
         path: of the CSV file. One of another version of the package may have other columns beside
             those that every study has.
+        dataset: whose rows must be as the next two say; None for those of all.
         data: what the column of that name must hold, from `data_column`; None does not look.
-        **same: columns and the one value that each must hold, for instance `dataset`.
+        **same: columns and the one value that each must hold, for instance `precision`.
 
     Returns:
         `pandas.DataFrame` in the columns of the file, or None where there is no file.
@@ -155,9 +159,10 @@ def read_study(path, *, data=None, **same):
         table = table_of(whole)
     except ValueError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    _check_same(path, table, same)
+    ours = table if dataset is None else table[table["dataset"] == dataset]
+    _check_same(path, ours, same)
     if data is not None:
-        _check_data(path, table, data)
+        _check_data(path, ours, data)
     if whole != text:
         warnings.warn(f"{path}: cut off its torn last line; that run is done again", stacklevel=2)
         replace_text(path, whole)

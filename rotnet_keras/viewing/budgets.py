@@ -11,6 +11,7 @@ import pandas as pd
 
 from rotnet_keras._base.arrays import check_array, check_finite
 from rotnet_keras._base.door import public
+from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.tasks import NONE
 from rotnet_keras._base.values import check_mapping, check_table
 from rotnet_keras.viewing.axes import Axes, axes_or_new
@@ -18,6 +19,8 @@ from rotnet_keras.viewing.axes import Axes, axes_or_new
 
 def _check_summary(name, summary):
     check_table(name, summary, ("arm", "num_labels", "mean", "ci95"))
+    if len(sets := sorted({*map(str, summary.get("dataset", ()))})) > 1:
+        raise InputError(f"{name} must be of one data set, got rows of {sets}")
     return summary
 
 
@@ -44,8 +47,8 @@ def plot_budgets(
     """Draw accuracy against the number of labels, one line an arm, with 95% intervals.
 
     Args:
-        summary: table of `summarise_study`, of one network and pretraining. Arms without the
-            pretext task get dashed lines, if there is a column `pretext` that says which they are.
+        summary: table of `summarise_study`, of one data set, network and pretraining. Arms without
+            the pretext task get dashed lines, if a column `pretext` says which they are.
         published: `{name: {num_labels: percent}}` of figures from elsewhere, drawn in black.
         names_at_ends: write the names of few arms at the right ends of their lines, in their
             colours, and leave the legend to what was published.
