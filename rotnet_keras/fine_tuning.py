@@ -5,6 +5,7 @@ Each works on tf.data and Keras's own `fit`, and repeats by its seed as `pretrai
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any, Literal
 
@@ -20,7 +21,6 @@ from rotnet_keras._base.arrays import (
     count_classes,
     one_label_an_image,
 )
-from rotnet_keras._base.digests import digest
 from rotnet_keras._base.door import public
 from rotnet_keras._base.networks import (
     Callbacks,
@@ -29,7 +29,7 @@ from rotnet_keras._base.networks import (
     model_has_labels,
     model_takes_images,
 )
-from rotnet_keras._base.values import BatchFunction, Count, Seed, warn_caller
+from rotnet_keras._base.values import BatchFunction, Count, Positive, Seed, warn_caller
 from rotnet_keras.heads import (
     Extractor,
     Precision,
@@ -47,8 +47,7 @@ from rotnet_keras.running.fitting import (
     Validation,
     balanced_weights,
     compile_classifier,
-    describe_images,
-    describe_start,
+    describe_fit,
     fit,
     fresh_optimizer,
     model_takes_validation,
@@ -71,10 +70,10 @@ def _all_classes_met(labels, num_classes):
         )
 
 
-def _extractor_takes_validation(extractor, validation, labels, num_classes):
-    if validation is not None:
-        check_fits(validation[0].shape[1:], extractor, "validation images")
-        check_below(validation[1], _classes(labels, num_classes), "validation labels")
+def _extractor_takes_validation(extractor, validation_data, labels, num_classes):
+    if validation_data is not None:
+        check_fits(validation_data[0].shape[1:], extractor, "validation images")
+        check_below(validation_data[1], _classes(labels, num_classes), "validation labels")
 
 
 def _classes_for_labels(labels, num_classes):
@@ -82,6 +81,7 @@ def _classes_for_labels(labels, num_classes):
 
 
 ClassWeight = Literal["balanced"]
+EARLIER = {"validation": "validation_data"}
 Trained = tuple[keras.Model, keras.callbacks.History]
 ALL_FIT = (  # what must hold between the arguments of an arm
     one_label_an_image,
@@ -93,7 +93,7 @@ ALL_FIT = (  # what must hold between the arguments of an arm
 )
 
 
-@public(*ALL_FIT)
+@public(*ALL_FIT, earlier=EARLIER)
 def train_head(
     extractor: Extractor,
     images: Images,
@@ -103,7 +103,8 @@ def train_head(
     epochs: Count = 100,
     batch_size: Count = 32,
     optimizer: Optimizer = "adam",
-    validation: Validation | None = None,
+    learning_rate: Positive | None = None,
+    validation_data: Validation | None = None,
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
@@ -123,7 +124,8 @@ def train_head(
         epochs: passes over the images; this and all that follows is as in `fit_classifier`.
         batch_size: images in a batch.
         optimizer: name, dictionary or instance.
-        validation: `(images, labels)`, held out.
+        learning_rate: of the optimizer; None leaves its own.
+        validation_data: `(images, labels)`, held out; or `validation`, its earlier name.
         patience: epochs without a better validation accuracy after which to stop.
         augment: function from a batch of images to the same shape.
         checkpoint: path of a file to go on from, ending in `.weights.h5`.
@@ -148,17 +150,14 @@ def train_head(
         >>> len(model.trainable_weights)
         2
     """
+    settings = _of_the_fit(locals())
     extractor = _computing_in(precision, extractor)
     model = freeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
-    model, history = fit_classifier(
-        model, images, labels, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
-        validation=validation, patience=patience, augment=augment, checkpoint=checkpoint,
-        class_weight=class_weight, seed=seed, callbacks=callbacks, verbose=verbose,
-    )  # fmt: skip
+    model, history = fit_classifier(model, images, labels, **settings)
     return (model if precision == "float32" else cast_model(model, "float32")), history
 
 
-@public(*ALL_FIT)
+@public(*ALL_FIT, earlier=EARLIER)
 def fine_tune(
     extractor: Extractor,
     images: Images,
@@ -168,7 +167,8 @@ def fine_tune(
     epochs: Count = 100,
     batch_size: Count = 32,
     optimizer: Optimizer = "adam",
-    validation: Validation | None = None,
+    learning_rate: Positive | None = None,
+    validation_data: Validation | None = None,
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
@@ -189,17 +189,14 @@ def fine_tune(
         >>> len(model.trainable_weights)
         8
     """
+    settings = _of_the_fit(locals())
     extractor = _computing_in(precision, extractor)
     model = unfreeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
-    model, history = fit_classifier(
-        model, images, labels, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
-        validation=validation, patience=patience, augment=augment, checkpoint=checkpoint,
-        class_weight=class_weight, seed=seed, callbacks=callbacks, verbose=verbose,
-    )  # fmt: skip
+    model, history = fit_classifier(model, images, labels, **settings)
     return (model if precision == "float32" else cast_model(model, "float32")), history
 
 
-@public(*ALL_FIT)
+@public(*ALL_FIT, earlier=EARLIER)
 def train_from_scratch(
     extractor: Extractor,
     images: Images,
@@ -209,7 +206,8 @@ def train_from_scratch(
     epochs: Count = 100,
     batch_size: Count = 32,
     optimizer: Optimizer = "adam",
-    validation: Validation | None = None,
+    learning_rate: Positive | None = None,
+    validation_data: Validation | None = None,
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
@@ -232,13 +230,8 @@ def train_from_scratch(
         >>> model.output_shape
         (None, 2)
     """
-    fresh = with_random_weights(extractor, seed=seed)
-    return fine_tune(
-        fresh, images, labels, num_classes=num_classes, epochs=epochs, batch_size=batch_size,
-        optimizer=optimizer, validation=validation, patience=patience, augment=augment,
-        checkpoint=checkpoint, class_weight=class_weight, precision=precision, seed=seed,
-        callbacks=callbacks, verbose=verbose,
-    )  # fmt: skip
+    settings = _of_the_fit(locals()) | {"num_classes": num_classes, "precision": precision}
+    return fine_tune(with_random_weights(extractor, seed=seed), images, labels, **settings)
 
 
 @public(
@@ -247,6 +240,7 @@ def train_from_scratch(
     model_has_labels,
     model_takes_validation,
     patience_needs_validation,
+    earlier=EARLIER,
 )
 def fit_classifier(
     model: FunctionalClassifier,
@@ -256,7 +250,8 @@ def fit_classifier(
     epochs: Count = 100,
     batch_size: Count = 32,
     optimizer: Optimizer = "adam",
-    validation: Validation | None = None,
+    learning_rate: Positive | None = None,
+    validation_data: Validation | None = None,
     patience: Count | None = None,
     augment: BatchFunction | None = None,
     checkpoint: CheckpointPath | None = None,
@@ -274,7 +269,9 @@ def fit_classifier(
         epochs: passes over the labelled images; the most there may be if `patience` is given.
         batch_size: images in a batch.
         optimizer: name, dictionary or instance, as `keras.optimizers.get` takes; it is copied.
-        validation: `(images, labels)`, held out; adds `val_loss` and `val_accuracy`.
+        learning_rate: of the optimizer; None leaves its own.
+        validation_data: `(images, labels)`, held out; adds `val_loss` and `val_accuracy`. Its
+            earlier name `validation` is taken, too.
         patience: stop when the validation accuracy has not risen for so many epochs, and go back
             to the weights of the best epoch.
         augment: function from a batch of images to the same shape.
@@ -292,7 +289,7 @@ def fit_classifier(
 
     Raises:
         InputError: images, labels and model that do not fit together, a setting out of its range,
-            `patience` without `validation`, a `checkpoint` that is of another run or cannot be
+            `patience` without `validation_data`, a `checkpoint` that is of another run or cannot be
             read, or training that diverged: the first loss that is not finite ends it.
         FileError: the checkpoint cannot be written.
 
@@ -309,16 +306,16 @@ def fit_classifier(
         stop = keras.callbacks.EarlyStopping("val_accuracy", patience=patience, **best)
         callbacks = [*callbacks, stop]
     held_out = None
-    if validation is not None:
-        validation = (validation[0], validation[1].astype("int32"))
-        held_out = tf.data.Dataset.from_tensor_slices(validation).batch(1000)
+    if validation_data is not None:
+        validation_data = (validation_data[0], validation_data[1].astype("int32"))
+        held_out = tf.data.Dataset.from_tensor_slices(validation_data).batch(1000)
     steps = -(-len(images) // batch_size)
-    compile_classifier(model, fresh_optimizer(optimizer), steps, callbacks)
+    compile_classifier(model, fresh_optimizer(optimizer, learning_rate), steps, callbacks)
     saved = None
     if checkpoint is not None:
         settings: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
         settings |= {"patience": patience, "class_weight": class_weight}
-        settings |= _describe_fit(model, images, labels, validation)
+        settings |= describe_fit(model, images, labels, validation_data)
         saved = Checkpoint(checkpoint, settings, callbacks)
     batches = partial(_batches, (images, labels), batch_size, augment, seed)
     plan: dict[str, Any] = {"steps": steps, "epochs": epochs, "verbose": verbose}
@@ -333,16 +330,12 @@ def _batches(examples, batch_size, augment, seed, first):
     return endless_batches(examples, batch_size, augment=augment, **order).prefetch(2)
 
 
-def _describe_fit(model, images, labels, validation):
-    """What else must be the same for a run of `fit_classifier` to go on, in short."""
-    watched = validation and (describe_images(validation[0]), digest(validation[1]))
-    return describe_start(model, images) | {
-        "num_images": len(images),
-        "labels": digest(labels),
-        "validation": watched,
-        "trained_weights": len(model.trainable_weights),
-        "optimizer": model.optimizer.get_config() | {"name": None},  # names count up
-    }
+FIT = tuple(inspect.signature(fit_classifier).parameters)[3:]  # all but model, images and labels
+
+
+def _of_the_fit(given):
+    """Of an arm's arguments, those that are `fit_classifier`'s too."""
+    return {name: given[name] for name in FIT}
 
 
 def _computing_in(precision, extractor):

@@ -112,8 +112,8 @@ RELATIONS = {
     "images_are_square": {"images": OBLONG},
     "can_be_contrasted": {"images": OBLONG | OTHER_SIZES | size(IMAGES[:1])},
     "rotations_are_told": {},  # which are refused beside another task than the table's
-    "model_takes_validation": {"validation": OTHER_LABELS},
-    "extractor_takes_validation": {"validation": OTHER_LABELS},
+    "model_takes_validation": {"validation_data": OTHER_LABELS},
+    "extractor_takes_validation": {"validation_data": OTHER_LABELS},
     "some_stay_unlabelled": {"num_labels": TOO_MANY, "num_validation": TOO_MANY},
     "large_enough_for_widths": {"image_shape": size((3, 12, 1))},
     "told_of_each_image": {

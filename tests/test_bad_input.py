@@ -194,7 +194,7 @@ ONE_LABELLED = ONE_IMAGE | {"labels": [0]}
         ("pretrain", ONE_IMAGE | {"validation_images": IMAGES[:1]}),
         ("pretrain", {"validation_images": IMAGES[:1]}),
         ("run_pretraining", ONE_IMAGE),
-        ("fit_classifier", ONE_LABELLED | {"validation": (IMAGES[:1], [1])}),
+        ("fit_classifier", ONE_LABELLED | {"validation_data": (IMAGES[:1], [1])}),
         ("train_head", ONE_LABELLED),
         ("fine_tune", ONE_LABELLED),
         ("train_from_scratch", ONE_LABELLED),
@@ -217,7 +217,7 @@ def test_one_image_of_each_class_is_enough(function, folder):
 
 @pytest.mark.parametrize("function", ["train_head", "fine_tune", "train_from_scratch"])
 def test_one_class_can_be_trained(function, tmp_path, eagerly):
-    arguments = {"labels": LABELS * 0, "num_classes": None, "validation": (IMAGES, LABELS * 0)}
+    arguments = {"labels": LABELS * 0, "num_classes": None, "validation_data": (IMAGES, LABELS * 0)}
     model, _ = call(function, tmp_path, **arguments)
     assert model.output_shape == (None, 1)
     assert rotnet_keras.accuracy(model, IMAGES, LABELS * 0) == 1

@@ -224,7 +224,7 @@ def stopping_early(extractor, images, *, breaks=(), **options):
         keras.Model(extractor.input, dropout),
         images,
         LABELS,
-        validation=(images[::-1], LABELS),
+        validation_data=(images[::-1], LABELS),
         optimizer=keras.optimizers.Adam(0.02),
         patience=3,
         augment=rk.gentle_augmentation(seed=1),
@@ -261,7 +261,7 @@ def test_finished_fine_tuning_is_only_read(images, extractor, path):
     [
         ("labels", {"labels": LABELS[::-1]}),
         ("optimizer", {"optimizer": "sgd"}),
-        ("patience", {"patience": 2, "validation": (np.zeros((3, 12, 12, 1)), LABELS[:3])}),
+        ("patience", {"patience": 2, "validation_data": (np.zeros((3, 12, 12, 1)), LABELS[:3])}),
         ("trained_weights", {"frozen": True}),
         ("initial_weights", {"head": 1}),
         ("batch_size", {"batch_size": 4}),

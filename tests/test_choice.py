@@ -93,7 +93,7 @@ def test_an_arm_is_fitted_again_for_as_many_epochs_as_were_best(monkeypatch, bud
     assert asked["epochs"] == (2 if budget == "long" else 3)
     assert asked.get("patience") is None
     assert not asked.get("callbacks")
-    assert "validation" not in asked  # there is nothing to watch
+    assert "validation_data" not in asked  # there is nothing to watch
     assert asked["class_weight"] == "balanced"
 
 

@@ -62,7 +62,7 @@ for devices in (4, 2, 1):
         }
     tuned, history = rk.fine_tune(
         rk.remove_head(model), images, labels, epochs=1, batch_size=8,
-        validation=(images[:7], labels[:7]), verbose=0,
+        validation_data=(images[:7], labels[:7]), verbose=0,
     )
     ends[f"{devices} tuned"] = {
         "losses": history.history["loss"] + history.history["val_loss"],

@@ -104,6 +104,18 @@ def test_calls_from_the_command_line_are_looked_at(monkeypatch):
         shorten(0, 1)
 
 
+def test_an_earlier_name_is_taken_and_checked_like_the_new_one():
+    @public(earlier={"old": "new"})
+    def take(*, new: Count | None = None) -> int | None:
+        return new
+
+    assert (take(old=np.int64(2)), take(new=2), take()) == (2, 2, None)
+    with pytest.raises(InputError, match="take: new must be a whole number of at least 1, got 0"):
+        take(old=0)
+    with pytest.raises(InputError, match="take: new must be given once, got old beside it"):
+        take(old=1, new=1)
+
+
 def test_signature_and_docstring_stay():
     assert [*inspect.signature(rotnet_keras.accuracy).parameters] == ["model", "images", "labels"]
     assert rotnet_keras.accuracy.__name__ == "accuracy"

@@ -49,7 +49,7 @@ def tune(folder, pictures, epochs):
     folder = pathlib.Path(folder)
     model, history = fine_tune(
         two_conv_extractor((12, 12, 1), feature_dim=5, seed=3), IMAGES, LABELS, epochs=int(epochs),
-        batch_size=15, validation=(IMAGES[::-1], LABELS), patience=int(epochs), verbose=0,
+        batch_size=15, validation_data=(IMAGES[::-1], LABELS), patience=int(epochs), verbose=0,
         augment=gentle_augmentation(seed=1), checkpoint=folder / "net.weights.h5",
         callbacks=[keras.callbacks.ReduceLROnPlateau("val_accuracy", mode="max", patience=1)],
     )

@@ -106,9 +106,28 @@ def test_one_optimizer_instance_serves_several_arms(images, extractor):
     assert not optimizer.built
 
 
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_learning_rate_is_that_of_the_optimizer(images, extractor, arm):
+    falling = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.5, 9))
+    for optimizer in ("sgd", keras.optimizers.SGD(0.5), falling):
+        model, _ = train(arm, extractor, images, optimizer=optimizer, learning_rate=1e-3)
+        assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+        assert type(model.optimizer) is keras.optimizers.SGD
+
+
+def test_validation_data_has_an_earlier_name(images, extractor):
+    held_out = images[::-1], LABELS
+    histories = [
+        train(rk.fine_tune, extractor, images, **{name: held_out})[1].history
+        for name in ("validation", "validation_data")
+    ]
+    assert histories[0] == histories[1]
+    assert "val_accuracy" in histories[0]
+
+
 def test_patience_goes_back_to_the_best_epoch(images, extractor):
     validation = (images[::-1], LABELS)
-    options = {"validation": validation, "epochs": 40, "patience": 3}
+    options = {"validation_data": validation, "epochs": 40, "patience": 3}
     model, history = train(rk.fine_tune, extractor, images, **options)
     best = int(np.argmax(history.history["val_accuracy"]))
     assert len(history.epoch) == min(best + 4, 40)
@@ -131,7 +150,7 @@ def test_augmentation_reaches_the_images(images, extractor):
     [
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"batch_size": -3}, "batch_size must be a whole number of at least 1, got -3"),
-        ({"patience": 2}, r"patience needs validation=\(images, labels\)"),
+        ({"patience": 2}, r"patience needs validation_data=\(images, labels\)"),
         ({"num_classes": 2}, r"labels must lie in 0\.\.1, .* got 0\.\.2"),
     ],
 )

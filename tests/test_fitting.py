@@ -26,7 +26,7 @@ def test_training_that_diverges_is_an_error(train, extractor, tmp_path):
 
 
 def test_early_stopping_keeps_no_weights_that_are_not_finite(extractor):
-    watched = {"validation": (IMAGES, LABELS), "patience": 2}
+    watched = {"validation_data": (IMAGES, LABELS), "patience": 2}
     with pytest.raises(InputError, match="training has diverged"):
         rk.fine_tune(extractor, IMAGES, LABELS, **watched, **TOO_HOT)
 
@@ -49,6 +49,14 @@ def test_a_stream_that_holds_fewer_images_than_it_says(extractor):
     lies = stream.apply(tf.data.experimental.assert_cardinality(20))
     with pytest.raises(InputError, match=r"images must be a dataset that holds as many as it says"):
         rk.pretrain(extractor, lies, epochs=1, batch_size=4, verbose=0)
+
+
+def test_a_learning_rate_reaches_an_optimizer_within_another():
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5, momentum=0.9))
+    fresh = fitting.fresh_optimizer(scaled, 0.25)
+    assert float(fresh.inner_optimizer.learning_rate) == 0.25
+    assert fresh.inner_optimizer.momentum == 0.9
+    assert float(scaled.inner_optimizer.learning_rate) == 0.5
 
 
 def test_each_class_weighs_the_same():

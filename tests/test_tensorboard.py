@@ -102,7 +102,10 @@ def tune(images, extractor, folder):
     def tune(*, breaks=(), **options):
         settings = {"mode": "max", "factor": 0.3, "patience": 1}
         slower = keras.callbacks.ReduceLROnPlateau("val_accuracy", **settings)
-        options |= {"validation": (images[::-1], LABELS), "optimizer": keras.optimizers.Adam(0.02)}
+        options |= {
+            "validation_data": (images[::-1], LABELS),
+            "optimizer": keras.optimizers.Adam(0.02),
+        }
         options |= SETTINGS | {"epochs": 6, "callbacks": [slower, Curves(folder), *breaks]}
         return fine_tune(extractor, images, LABELS, **options)[1].history
 

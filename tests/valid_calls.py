@@ -99,7 +99,7 @@ VALUES = {
     "labels": LABELS,
     "predictions": LABELS,
     "test": (IMAGES, LABELS),
-    "validation": (IMAGES, LABELS),
+    "validation_data": (IMAGES, LABELS),
     "class_names": ["Bag", "Coat"],
     "features": FEATURES,
     "features_by_name": {"a": FEATURES[:, :2]},

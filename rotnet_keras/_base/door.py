@@ -22,7 +22,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from rotnet_keras._base.errors import InputError
@@ -32,12 +32,15 @@ PACKAGE = __name__.partition(".")[0]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def public(*relations: Callable[..., Any]) -> Callable[[F], F]:
+def public(
+    *relations: Callable[..., Any], earlier: Mapping[str, str] = types.MappingProxyType({})
+) -> Callable[[F], F]:
     """Check a function's arguments by their annotations, then by relations between them.
 
     Args:
         relations: functions whose parameters are named like some of the arguments. They raise, or
             return None, or a dictionary of arguments to put in the place of those that came in.
+        earlier: names that arguments once had, and what they are called now.
     """
 
     def decorate(function: F) -> F:
@@ -50,6 +53,8 @@ def public(*relations: Callable[..., Any]) -> Callable[[F], F]:
             if _is_inside(sys._getframe(1).f_globals.get("__name__", "")):
                 return function(*args, **kwargs)
             try:
+                for old in [*filter(earlier.__contains__, kwargs)]:
+                    kwargs = _renamed(kwargs, old, earlier[old])
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
                 _check(bound.arguments, constraints(function), relations)
@@ -64,6 +69,13 @@ def public(*relations: Callable[..., Any]) -> Callable[[F], F]:
         return typing.cast(F, checked)
 
     return decorate
+
+
+def _renamed(given, old, new):
+    """The arguments given by name, one of them under what it is called now."""
+    if new in given:
+        raise InputError(f"{new} must be given once, got {old} beside it, its earlier name")
+    return {new if name == old else name: value for name, value in given.items()}
 
 
 def _is_inside(module: str) -> bool:

@@ -177,7 +177,7 @@ def run_arms(
 def _fit_and_test(arm, start, splits, **settings):
     """One run of `run_arms`."""
     settings |= _weights(splits.labelled.labels)
-    held_out = {"num_classes": splits.num_classes, "validation": watched(splits.validation)}
+    held_out = {"num_classes": splits.num_classes, "validation_data": watched(splits.validation)}
     model, history = arm.fit(start, *splits.labelled, **held_out, verbose=0, **settings)
     return {
         "model": model,

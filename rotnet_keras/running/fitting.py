@@ -168,6 +168,18 @@ def describe_start(model, images):
     return known | {"initial_weights": digest(*model.get_weights())}
 
 
+def describe_fit(model, images, labels, validation):
+    """What else must be the same for a run of `fit_classifier` to go on, in short."""
+    watched = validation and (describe_images(validation[0]), digest(validation[1]))
+    return describe_start(model, images) | {
+        "num_images": len(images),
+        "labels": digest(labels),
+        "validation": watched,
+        "trained_weights": len(model.trainable_weights),
+        "optimizer": model.optimizer.get_config() | {"name": None},  # names count up
+    }
+
+
 def fingerprint(model):
     """A short text that differs between networks: kinds of layers, shapes of weights, precision."""
     layers = [
@@ -182,10 +194,16 @@ def describe_images(images):
     return f"{images.shape[1:]} {from_every_host(int(digest(images), 16) % 2**31)[0]}"
 
 
-def fresh_optimizer(optimizer):
+def fresh_optimizer(optimizer, learning_rate=None):
     """An optimiser without state: one instance given to several arms must not link them."""
     known = keras.optimizers.get(optimizer)
-    return known.__class__.from_config(known.get_config())
+    changed: dict[str, Any] = {}
+    if learning_rate is not None and isinstance(known, keras.optimizers.LossScaleOptimizer):
+        inner = fresh_optimizer(known.inner_optimizer, learning_rate)
+        changed["inner_optimizer"] = keras.optimizers.serialize(inner)
+    elif learning_rate is not None:
+        changed["learning_rate"] = learning_rate
+    return known.__class__.from_config(known.get_config() | changed)
 
 
 def check_optimizer(name, value):
@@ -208,14 +226,14 @@ def _labelled_pair(name, validation):
 Validation = Annotated[tuple[np.ndarray, np.ndarray], _labelled_pair]
 
 
-def patience_needs_validation(patience, validation):
+def patience_needs_validation(patience, validation_data):
     """A relation: there are images to watch."""
-    if patience is not None and validation is None:
-        raise InputError("patience needs validation=(images, labels) to watch, got None")
+    if patience is not None and validation_data is None:
+        raise InputError("patience needs validation_data=(images, labels) to watch, got None")
 
 
-def model_takes_validation(model, validation):
+def model_takes_validation(model, validation_data):
     """A relation: the held out images and labels are such as the model takes."""
-    if validation is not None:
-        check_fits(validation[0].shape[1:], model, "validation images")
-        check_outputs(validation[1], model, "validation labels")
+    if validation_data is not None:
+        check_fits(validation_data[0].shape[1:], model, "validation images")
+        check_outputs(validation_data[1], model, "validation labels")
