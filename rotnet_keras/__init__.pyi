@@ -169,9 +169,6 @@ from .few_labels.verdict import (
 )
 
 # Wing viewing: pictures, maps, pages
-from .viewing.axes import (
-    draw_model as draw_model,
-)
 from .viewing.budgets import (
     plot_budgets as plot_budgets,
 )
@@ -181,6 +178,10 @@ from .viewing.charts import (
     plot_history as plot_history,
     plot_map as plot_map,
 )
+from .viewing.diagram import (
+    draw_model as draw_model,
+    plot_network as plot_network,
+)
 from .viewing.explorer import (
     features_by_depth as features_by_depth,
     save_explorer as save_explorer,
@@ -189,6 +190,7 @@ from .viewing.images import (
     plot_attention_maps as plot_attention_maps,
     plot_filters as plot_filters,
     plot_neighbours as plot_neighbours,
+    plot_predictions as plot_predictions,
 )
 from .viewing.inside import (
     attention_maps as attention_maps,
@@ -200,6 +202,7 @@ from .viewing.label_curve import (
 )
 from .viewing.maps import (
     align_maps as align_maps,
+    plot_umap as plot_umap,
     umap_map as umap_map,
     umap_points as umap_points,
 )

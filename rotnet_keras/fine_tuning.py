@@ -72,8 +72,8 @@ def _all_classes_met(labels, num_classes):
 
 def _extractor_takes_validation(extractor, validation_data, labels, num_classes):
     if validation_data is not None:
-        check_fits(validation_data[0].shape[1:], extractor, "validation images")
-        check_below(validation_data[1], _classes(labels, num_classes), "validation labels")
+        check_fits(validation_data[0].shape[1:], extractor, "validation_data images")
+        check_below(validation_data[1], _classes(labels, num_classes), "validation_data labels")
 
 
 def _classes_for_labels(labels, num_classes):

@@ -139,6 +139,13 @@ RELATIONS = {
         "maps": size({"a": SPREAD[:5]}, {"a": SPREAD, "b": SPREAD[:, :0]}),
         "axes": ROWS_OF_AXES,
     },
+    "answers_of_images": {
+        "labels": WITHIN | ONE_EACH,
+        "predicted": WITHIN | ONE_EACH,
+        "axes": ROWS_OF_AXES,
+    }
+    | BAG,
+    "can_be_mapped": {"images": size(IMAGES[:3], IMAGES[:1]), "model": WITH_MAPS},
     "axes_for_filters": {"axes": ROWS_OF_AXES},
     "axes_for_mistakes": {"axes": ROWS_OF_AXES},
     "four_axes_an_image": {"axes": size([[None] * 4] * 2)},

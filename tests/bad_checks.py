@@ -316,6 +316,14 @@ CHECKS = {
     "check_networks": MAPPING | NO_NETWORKS,
     "check_shares": SHARES,
     "check_filters": OF_NETWORKS,
+    "check_heads": Kind(
+        {
+            "empty": [{}],
+            "wrong kind": [3, "a", object(), [1], {"a": None}, {"a": "4"}],
+            "wrong dtype": [{"a": 4.0}, {"a": True}],
+            "zero or negative": [{"a": 0}, {"a": -4}, {"a": 4, "b": 0}],
+        }
+    ),
     "check_attention_maps": arrays(SPREAD) | {"zero or negative": [{"a": SPREAD, "b": -SPREAD}]},
     "check_powers": POWERS,
     "check_cache": PATH.optional(),

@@ -1,12 +1,9 @@
-import shutil
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.cbook import is_math_text
 
 from rotnet_keras import (
-    draw_model,
     plot_accuracies,
     plot_attention_maps,
     plot_confusion,
@@ -14,10 +11,13 @@ from rotnet_keras import (
     plot_history,
     plot_map,
     plot_neighbours,
+    plot_predictions,
     plot_rotation_confusion,
     plot_rotation_mistakes,
     plot_rotations,
+    plot_umap,
     rotation_mistakes,
+    two_conv_extractor,
 )
 
 MISTAKES = rotation_mistakes([[[0.25, 0.75], [0.9, 0.1]]], rotations=(0, 2))
@@ -30,6 +30,9 @@ def test_given_axes_are_used_and_returned():
     assert plot_history({"a": {"accuracy": [0.5]}}, ax=ax) is ax
     assert plot_map(np.zeros((2, 2)), np.zeros(2, int), ["Bag"], ax=ax) is ax
     assert plot_accuracies({"a": {"b": 0.5}}, ax=ax) is ax
+    extractor = two_conv_extractor((12, 12, 1))
+    rows = 255 * np.eye(12)[:5, :, None, None] * np.ones((12, 1))
+    assert plot_umap(extractor, rows, np.arange(5), ax=ax, cache=False) is ax
     assert plot_confusion(np.eye(2, dtype=int), ["Bag", "Coat"], ax=ax) is ax
     images = np.zeros((1, 4, 4, 1), "uint8")
     maps = {"a": np.ones((1, 2, 2)), "b": np.ones((1, 1, 1))}
@@ -37,6 +40,7 @@ def test_given_axes_are_used_and_returned():
         (plot_filters, [{"a": np.ones((2, 2, 1, 3)), "b": np.ones((1, 1, 3, 2))}], (2,)),
         (plot_attention_maps, [images, maps], (1, 3)),
         (plot_neighbours, [images, [0], [[0, 0]]], (1, 3)),
+        (plot_predictions, [images[[0, 0, 0]], [0, 1, 2], [0, 0, 2]], (3,)),
         (plot_rotation_mistakes, [images, MISTAKES], (2,)),
     ]:
         _, axes = plt.subplots(1, 3, squeeze=False)
@@ -47,24 +51,6 @@ def test_given_axes_are_used_and_returned():
         assert all(ax.images for ax in axes.flat)
         with pytest.raises(ValueError, match=r"axes must be an array of .* got"):
             draw(*arguments, axes=[*axes.flat, axes.flat[0]])
-
-
-@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
-def test_model_diagram_is_a_picture(extractor, tmp_path):
-    written = draw_model(extractor, tmp_path / "model.png", title="Fig. 1")
-    assert written == tmp_path / "model.png"
-    assert plt.imread(written).shape[0] > 300
-
-
-def test_without_graphviz_the_model_becomes_text(extractor, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    written = draw_model(extractor, tmp_path / "model.png", title="Fig. 1")
-    assert written == tmp_path / "model.txt"
-    text = written.read_text(encoding="utf-8")
-    assert text.startswith("Fig. 1")
-    for layer in extractor.layers:
-        assert layer.name in text
-    assert not (tmp_path / "model.png").exists()
 
 
 def names_shown(ax):
@@ -112,3 +98,7 @@ def test_names_of_networks_blocks_and_classes_are_shown_as_they_are():
     shown_here[0, 0].figure.canvas.draw()
     written = as_read([ax.get_xlabel() for ax in shown_here[0]])
     assert written == [names[0], f"≠ {names[1]}", f"≠ {names[2]}"]
+    axes = plot_predictions(images, [0, 1, 2], [0, 1, 0], names)
+    axes[0].figure.canvas.draw()
+    written = as_read([ax.get_xlabel() for ax in axes])
+    assert written == [names[0], names[1], f"{names[2]} ≠ {names[0]}"]

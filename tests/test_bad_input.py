@@ -140,7 +140,7 @@ TRAIN = {"fine_tune", "train_head", "train_from_scratch", "fit_classifier", "pre
 TRAIN |= {"self_train", "train_jointly", "fit_few_labels", "run_pretraining", "pretrain_contrast"}
 WITHOUT_NUMBERS = {"plot_rotations", "rotation_dataset", "save_explorer", "save_projector"}
 WITHOUT_NUMBERS |= {"plot_attention_maps", "plot_neighbours", "plot_rotation_mistakes"}
-WITHOUT_NUMBERS |= {"rotation_verdict"}
+WITHOUT_NUMBERS |= {"rotation_verdict", "plot_predictions", "plot_umap"}
 COMPUTE = sorted({*TAKE_IMAGES} - TRAIN - WITHOUT_NUMBERS)
 
 

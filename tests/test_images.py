@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from rotnet_keras import plot_attention_maps, plot_filters, plot_neighbours
+from rotnet_keras import plot_attention_maps, plot_filters, plot_neighbours, plot_predictions
 
 
 def shown(ax, number=0):
@@ -59,6 +59,29 @@ def test_attention_maps_cover_their_images(channels):
         assert row[1].images[0].get_clim() == (0, values.max())
         assert row[2].images[0].get_clim() == (0, 1)
         assert {tuple(ax.images[0].get_extent()) for ax in row} == {(-0.5, 3.5, 5.5, -0.5)}
+
+
+def test_answers_stand_under_their_images_and_wrong_ones_in_red():
+    images = np.random.default_rng(0).integers(0, 256, (10, 4, 6, 3), "uint8")
+    labels, answers = np.arange(10) % 3, np.arange(10) % 2
+    axes = plot_predictions(images, labels, answers)
+    assert axes.shape == (10,)
+    for ax, image, label, answer in zip(axes, images, labels, answers, strict=True):
+        assert np.array_equal(shown(ax), image)
+        wrong = label != answer
+        assert ax.get_xlabel() == (f"{label}\n≠ {answer}" if wrong else str(label))
+        assert ax.xaxis.label.get_color() == ("tab:red" if wrong else "black")
+    axes[0].figure.canvas.draw()
+    tops = [ax.get_position().y1 for ax in axes]
+    assert len({round(top, 3) for top in tops}) == 2  # eight in the first row
+
+
+def test_answers_must_be_one_an_image_and_named():
+    images = np.zeros((2, 4, 4, 1), "uint8")
+    with pytest.raises(ValueError, match=r"predicted must be whole numbers of shape \(2,\)"):
+        plot_predictions(images, [0, 1], [0, 1, 0])
+    with pytest.raises(ValueError, match=r"predicted must lie in 0\.\.1, one of the class_names"):
+        plot_predictions(images, [0, 1], [0, 2], ["Bag", "Coat"])
 
 
 @pytest.mark.parametrize("channels", [1, 3])

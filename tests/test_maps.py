@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
-from rotnet_keras import align_maps, extract_features, join_blocks, two_conv_extractor, umap_points
+from rotnet_keras import (
+    InputError,
+    align_maps,
+    attach_head,
+    cut,
+    extract_features,
+    join_blocks,
+    plot_umap,
+    two_conv_extractor,
+    umap_points,
+)
 from rotnet_keras.viewing import maps
 
 
@@ -23,6 +33,22 @@ def test_map_keeps_groups_apart_and_repeats():
     centres = [points[groups == group].mean(axis=0) for group in (0, 1)]
     spread = max(points[groups == group].std(axis=0).max() for group in (0, 1))
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
+
+
+def test_a_map_of_a_network_is_that_of_its_features(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (9, 12, 12, 1), "uint8")
+    extractor = two_conv_extractor((12, 12, 1))
+    points = umap_points(extract_features(extractor, images), seed=3, cache=False)
+    for model in (extractor, attach_head(extractor, 3)):
+        ax = plot_umap(model, images, np.arange(9) % 2, seed=3, cache=tmp_path)
+        drawn = np.concatenate([dots.get_offsets() for dots in ax.collections])
+        np.testing.assert_array_equal(np.sort(drawn, axis=0), np.sort(points, axis=0))
+    assert len([*tmp_path.iterdir()]) == 1
+    maps_of_block = cut(extractor, "pool2")
+    with pytest.raises(InputError, match=r"model must give vectors \(B, D\), got .* output"):
+        plot_umap(maps_of_block, images, np.arange(9))
+    with pytest.raises(InputError, match="images must be 4 or more to be mapped, got 3"):
+        plot_umap(extractor, images[:3], np.arange(3))
 
 
 def test_map_of_the_fewest():

@@ -98,6 +98,8 @@ VALUES = {
     "unlabelled": IMAGES,
     "labels": LABELS,
     "predictions": LABELS,
+    "predicted": LABELS,
+    "heads": {"rotations": 4},
     "test": (IMAGES, LABELS),
     "validation_data": (IMAGES, LABELS),
     "class_names": ["Bag", "Coat"],

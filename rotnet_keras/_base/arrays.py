@@ -137,11 +137,11 @@ def check_indices(name, values, length, *, ndim=1, of="images"):
     return indices
 
 
-def check_have_names(labels, class_names):
+def check_have_names(labels, class_names, name="labels"):
     """Raise unless each label has a name."""
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise InputError(
-            f"labels must lie in 0..{len(class_names) - 1}, one of the class_names each, "
+            f"{name} must lie in 0..{len(class_names) - 1}, one of the class_names each, "
             f"got {labels.min()}..{labels.max()}"
         )
 

@@ -18,8 +18,9 @@ from rotnet_keras.jobs.choice import TITLE
 from rotnet_keras.jobs.results import is_blogs_data
 from rotnet_keras.rotation import ROTATIONS
 from rotnet_keras.symmetry import predict_rotations
-from rotnet_keras.viewing.axes import draw_model, picture
+from rotnet_keras.viewing.axes import picture
 from rotnet_keras.viewing.charts import plot_accuracies, plot_confusion, plot_history, plot_map
+from rotnet_keras.viewing.diagram import draw_model
 from rotnet_keras.viewing.label_curve import plot_label_curve
 from rotnet_keras.viewing.rotations import plot_rotations
 from rotnet_keras.viewing.tensorboard import FEATURES, clear_curves, clear_projector, write_features

@@ -235,5 +235,5 @@ def patience_needs_validation(patience, validation_data):
 def model_takes_validation(model, validation_data):
     """A relation: the held out images and labels are such as the model takes."""
     if validation_data is not None:
-        check_fits(validation_data[0].shape[1:], model, "validation images")
-        check_outputs(validation_data[1], model, "validation labels")
+        check_fits(validation_data[0].shape[1:], model, "validation_data images")
+        check_outputs(validation_data[1], model, "validation_data labels")

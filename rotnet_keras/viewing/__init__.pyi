@@ -1,6 +1,3 @@
-from .axes import (
-    draw_model as draw_model,
-)
 from .budgets import (
     plot_budgets as plot_budgets,
 )
@@ -10,6 +7,10 @@ from .charts import (
     plot_history as plot_history,
     plot_map as plot_map,
 )
+from .diagram import (
+    draw_model as draw_model,
+    plot_network as plot_network,
+)
 from .explorer import (
     features_by_depth as features_by_depth,
     save_explorer as save_explorer,
@@ -18,6 +19,7 @@ from .images import (
     plot_attention_maps as plot_attention_maps,
     plot_filters as plot_filters,
     plot_neighbours as plot_neighbours,
+    plot_predictions as plot_predictions,
 )
 from .inside import (
     attention_maps as attention_maps,
@@ -29,6 +31,7 @@ from .label_curve import (
 )
 from .maps import (
     align_maps as align_maps,
+    plot_umap as plot_umap,
     umap_map as umap_map,
     umap_points as umap_points,
 )

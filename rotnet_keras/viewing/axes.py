@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import pathlib
 import textwrap
 from typing import Annotated
 
-import keras
 import matplotlib.axes
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import printable, replace_text, replace_with
-from rotnet_keras._base.networks import AnyKerasModel
-from rotnet_keras._base.values import Text, check_path, got
+from rotnet_keras._base.files import printable, replace_with
+from rotnet_keras._base.values import got
 
 
 def _is_axes(ax):
@@ -63,55 +58,9 @@ def named_or_without(labels, class_names):
         )
 
 
-def _check_file(name, path):
-    check_path(name, path)
-    if not pathlib.Path(path).name:
-        raise InputError(f"{name} must name a file, got {str(path)!r}")
-    return path
-
-
 # What a signature says beside an argument.
 Axes = Annotated[matplotlib.axes.Axes, check_axes]
 AxesArray = Annotated[np.ndarray, check_axes_array]
-NewFile = Annotated[str | os.PathLike[str], _check_file]
-
-
-@public()
-def draw_model(model: AnyKerasModel, path: NewFile, *, title: Text | None = None) -> pathlib.Path:
-    """Write a diagram of a model's layers, or a text summary where Graphviz is not installed.
-
-    Args:
-        model: `keras.Model`.
-        path: file to write; its ending becomes `.png` or `.txt`, whichever was written.
-        title: line above the diagram; None takes the model's name.
-
-    Returns:
-        `pathlib.Path` of the file written.
-
-    Raises:
-        InputError: `model` is not a `keras.Model`, `path` does not name a file, or `title` is not
-            a text.
-        FileError: the file cannot be written.
-
-    Example:
-        >>> written = draw_model(two_conv_extractor((28, 28, 1)), "model.png")  # doctest: +SKIP
-    """
-    path, title = pathlib.Path(path), title or model.name
-    diagram, text = (path.with_suffix(ending) for ending in (".png", ".txt"))
-    try:
-        dot = keras.utils.model_to_dot(model, show_shapes=True, show_layer_names=True, dpi=80)
-        dot.set("label", title)
-        dot.set("labelloc", "t")
-        with replace_with(diagram) as beside:
-            dot.write(str(beside), format="png")
-        written, other = diagram, text
-    except (ImportError, OSError, AssertionError):  # no pydot, no Graphviz, or one that fails
-        lines = [title, ""]
-        model.summary(line_length=80, print_fn=lines.append)
-        replace_text(text, "\n".join(lines) + "\n")
-        written, other = text, diagram
-    other.unlink(missing_ok=True)  # of an earlier run
-    return written
 
 
 @contextlib.contextmanager

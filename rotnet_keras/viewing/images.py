@@ -1,4 +1,4 @@
-"""Pictures of images: filters, attention, neighbours."""
+"""Pictures of images: filters, attention, neighbours, answers."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from rotnet_keras.viewing.axes import (
     shown_text,
     wrapped_lines,
 )
+
+ANSWERS_A_ROW = 8
 
 
 def _check_filters(name, filters_by_name):
@@ -92,6 +94,14 @@ def _names_are_of_labels(images, labels, class_names):
         raise InputError("labels must be whole numbers where there are class_names, got None")
     if class_names is not None:
         check_have_names(labels, class_names)
+
+
+def _answers_of_images(images, labels, predicted, class_names, axes):
+    for name, values in {"labels": labels, "predicted": predicted}.items():
+        check_labels(values, len(images), name)
+        if class_names is not None:
+            check_have_names(values, class_names, name)
+    check_axes_shape(axes, (len(images),))
 
 
 # What a signature says beside an argument.
@@ -226,6 +236,51 @@ def plot_neighbours(
                 _name_class(name, ax, same=label == labels[places[0]])
     for ax, name in zip(axes[0], ["query", *range(1, shown.shape[1])], strict=True):
         ax.set_title(name)
+    return axes
+
+
+@public(_answers_of_images)
+def plot_predictions(
+    images: Pictures,
+    labels: Labels,
+    predicted: Labels,
+    class_names: Names | None = None,
+    *,
+    axes: AxesArray | None = None,
+) -> np.ndarray:
+    """Show images, what each is, and, in red, what a wrong one was predicted as.
+
+    Args:
+        images: `(N, H, W, C)` with 1 or 3 channels, pixels 0..255.
+        labels: `(N,)` whole numbers, the true classes.
+        predicted: `(N,)` whole numbers, as `predict_classes` returns them.
+        class_names: one a class; None shows the numbers themselves.
+        axes: `(N,)` array of axes; None makes a figure, eight images a row.
+
+    Returns:
+        The array of axes, `(N,)`.
+
+    Raises:
+        InputError: there is not one label and one prediction for each image, one of them has no
+            name, or `axes` is not an array of one axes for each image.
+
+    Example:
+        >>> images = np.zeros((2, 28, 28, 1), "uint8")
+        >>> axes = plot_predictions(images, [0, 1], [0, 0], ["Bag", "Coat"])
+        >>> [ax.get_xlabel().split() for ax in axes]
+        [['Bag'], ['Coat', '≠', 'Bag']]
+    """
+    columns = min(len(images), ANSWERS_A_ROW)
+    size = 1.3 * columns, 1.75 * math.ceil(len(images) / columns)
+    axes = row_of_axes(axes, len(images), size, columns=columns)
+    names = (lambda label: label) if class_names is None else class_names.__getitem__
+    for ax, image, label, answer in zip(axes, images, labels, predicted, strict=True):
+        show_image(image, ax)
+        lines = [printable(names(label))]
+        if answer != label:
+            lines.append(f"≠ {printable(names(answer))}")
+        colour = "black" if answer == label else "tab:red"
+        ax.set_xlabel("\n".join(map(wrapped_lines, lines)), size=8, color=colour)
     return axes
 
 

@@ -20,15 +20,28 @@ import numpy as np
 from scipy.linalg import orthogonal_procrustes
 from sklearn.neighbors import NearestNeighbors
 
-from rotnet_keras._base.arrays import check_array, check_features, check_finite
+from rotnet_keras._base.arrays import (
+    Images,
+    Labels,
+    check_array,
+    check_features,
+    check_finite,
+    one_label_an_image,
+)
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.files import make_folder, replace_with
-from rotnet_keras._base.values import Seed, check_list, check_path
+from rotnet_keras._base.networks import AnyModel, model_takes_images
+from rotnet_keras._base.values import Names, Seed, check_list, check_path, got
+from rotnet_keras.evaluation import extract_features
+from rotnet_keras.heads import HEAD, remove_head
+from rotnet_keras.viewing.axes import Axes, named_or_without
+from rotnet_keras.viewing.charts import plot_map
 
 CACHE = "ROTNET_KERAS_CACHE"  # environment variable: the folder that keeps maps, if not the user's
 VERSION = 2  # of how maps are laid out here
+LEAST = 4  # images of a map
 MOST_EXACT = 30_000  # rows up to which comparing every pair takes only seconds
 LARGEST_CACHE = 100_000_000  # bytes; over a thousand maps of 10,000 images
 AHEAD = """
@@ -61,8 +74,16 @@ def _check_cache(name, cache):
     return cache
 
 
+def _can_be_mapped(model, images):
+    shape = getattr(model, "output_shape", (None, None))
+    if not isinstance(shape, tuple) or len(shape) != 2 or isinstance(shape[-1], tuple):
+        raise InputError(f"model must give vectors (B, D), got {got(model)} with output {shape}")
+    if len(images) < LEAST:
+        raise InputError(f"images must be {LEAST} or more to be mapped, got {len(images)}")
+
+
 # What a signature says beside an argument.
-FeaturesToMap = Annotated[np.ndarray, partial(check_features, least=4)]
+FeaturesToMap = Annotated[np.ndarray, partial(check_features, least=LEAST)]
 Maps = Annotated[Iterable[np.ndarray], _check_maps]
 Cache = Annotated[str | os.PathLike[str] | Literal[False] | None, _check_cache]
 
@@ -114,6 +135,49 @@ def umap_points(
         if kept is not None:
             _keep(points, kept)
     return points
+
+
+@public(_can_be_mapped, one_label_an_image, model_takes_images, named_or_without)
+def plot_umap(
+    model: AnyModel,
+    images: Images,
+    labels: Labels,
+    class_names: Names | None = None,
+    *,
+    seed: Seed = 0,
+    cache: Cache = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the map of what a network makes of images: features, `umap_points` and `plot_map`.
+
+    Args:
+        model: `keras.Model` from images to `(B, D)`. Of one with a head of this package, what the
+            head reads.
+        images: `(N, H, W, C)` array of pixels 0..255, N at least 4.
+        labels: `(N,)` whole numbers, for the colours; -1 for an image without a label.
+        class_names: one a class; None takes the labels themselves.
+        seed: as in `umap_points`.
+        cache: as in `umap_points`.
+        ax: axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InputError: images, labels and model that do not fit together, fewer than four images, a
+            label without a name, or features that are no vectors.
+        FileError: `cache` is a folder that cannot be written.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), "uint8")
+        >>> ax = plot_umap(two_conv_extractor((12, 12, 1)), images, np.arange(20) % 2)
+        >>> ax.get_xlabel()
+        'UMAP 1'
+    """
+    if HEAD in [layer.name for layer in getattr(model, "layers", [])]:
+        model = remove_head(model, share_weights=True)
+    points = umap_points(extract_features(model, images), seed=seed, cache=cache)
+    return plot_map(points, labels, class_names, ax=ax)
 
 
 umap_map = umap_points  # its name in version 0.1
