@@ -1,27 +1,34 @@
-"""Short settings for the notebooks under pytest; values set outside win."""
+"""Under pytest, each notebook is run as a short copy: the same cells, with other settings."""
 
 import os
+import pathlib
 
+import pytest
+from nbval.plugin import IPyNbFile
+from short import PREFIX, write_short
+
+HERE = pathlib.Path(__file__).parent
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("ROTNET_PRETRAIN_IMAGES", "5000")
-os.environ.setdefault("ROTNET_PRETRAIN_EPOCHS", "1")
-os.environ.setdefault("ROTNET_LONG_EPOCHS", "2")
-os.environ.setdefault("ROTNET_MAP_IMAGES", "500")
-os.environ.setdefault("ROTNET_LIVE_NETWORK", "two_conv")
-os.environ.setdefault("ROTNET_LIVE_LABELS", "100")
-os.environ.setdefault("ROTNET_LIVE_EPOCHS", "1")
-os.environ.setdefault("ROTNET_LIVE_IMAGES", "2000")
-os.environ.setdefault("ROTNET_LIVE_UPDATES", "3")
-os.environ.setdefault("ROTNET_SPEED_IMAGES", "1000")
-os.environ.setdefault("ROTNET_SPEED_EPOCHS", "1")
-os.environ.setdefault("ROTNET_FOLDER_IMAGES", "200")
-os.environ.setdefault("ROTNET_FOLDER_LABELS", "100")
-os.environ.setdefault("ROTNET_FOLDER_EPOCHS", "1")
-os.environ.setdefault("ROTNET_FOLDER_UPDATES", "3")
-os.environ.setdefault("ROTNET_FOLDER_TRAINING", "2")
-os.environ.setdefault("ROTNET_SYMMETRY_IMAGES", "2000")
-os.environ.setdefault("ROTNET_SYMMETRY_EPOCHS", "1")
-os.environ.setdefault("ROTNET_SYMMETRY_HEAD_EPOCHS", "1")
-os.environ.setdefault("ROTNET_INSIDE_LABELS", "1000")
-os.environ.setdefault("ROTNET_INSIDE_EPOCHS", "1")
-os.environ.setdefault("ROTNET_INSIDE_MAP_IMAGES", "100")
+
+
+class ShortCopy(IPyNbFile):
+    """A notebook by its own name, of which nbval reads the copy that lies beside it."""
+
+    @property
+    def fspath(self):
+        return super().fspath.new(basename=PREFIX + self.path.name)
+
+    def collect(self):
+        write_short(self.path)
+        return super().collect()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    """Put the short copy in a notebook's place."""
+    found = yield
+    if file_path.suffix != ".ipynb" or file_path.parent != HERE or not found:
+        return found
+    if file_path.name.startswith(PREFIX):
+        return []
+    return [ShortCopy.from_parent(parent, path=file_path)]

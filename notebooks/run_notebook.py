@@ -1,15 +1,19 @@
 """Run notebooks in full and store their outputs: python notebooks/run_notebook.py NOTEBOOK...
 
+`NAME=VALUE` behind them gives a setting another value, which the notebook does not keep.
+
 TensorFlow's start-up notes, which name the machine it runs on, are left out; any other line on the
 error stream is kept, since readers should see it.
 """
 
+import ast
 import pathlib
 import re
 import sys
 
 import nbformat
 from nbclient import NotebookClient
+from short import with_values, without_values
 
 START_UP = re.compile(
     r"^(WARNING: All log messages before absl|To enable the following instr|[IWE]\d{4} \d\d:).*\n?",
@@ -32,14 +36,16 @@ def clean(notebook):
     return notebook
 
 
-def main(paths):
+def main(arguments):
     """Run each notebook in its own folder and write it back."""
-    for path in map(pathlib.Path, paths):
-        notebook = nbformat.read(path, as_version=4)
+    pairs = [argument.split("=", 1) for argument in arguments if "=" in argument]
+    values = {name: ast.literal_eval(value) for name, value in pairs}
+    for path in (pathlib.Path(argument) for argument in arguments if "=" not in argument):
+        notebook = with_values(nbformat.read(path, as_version=4), values)
         client = NotebookClient(
             notebook, timeout=3600, resources={"metadata": {"path": str(path.parent)}}
         )
-        nbformat.write(clean(client.execute()), path)
+        nbformat.write(clean(without_values(client.execute())), path)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main(check=False):
     setup.read(ROOT / "setup.cfg")
     repository = setup["metadata"]["url"].removeprefix("https://github.com/")
     differing = []
-    places = ("README.md", "CITATION.cff", ".github/CONTRIBUTING.md", "notebooks/*.ipynb")
+    places = ("README.md", "CITATION.cff", ".github/CONTRIBUTING.md", "notebooks/[0-9]*.ipynb")
     for path in [path for place in places for path in sorted(ROOT.glob(place))]:
         text = path.read_text(encoding="utf-8")
         if not ADDRESS.search(text):

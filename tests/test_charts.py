@@ -132,3 +132,9 @@ def test_a_map_names_classes_by_their_labels_where_they_have_no_names():
     ax = plot_map(np.zeros((4, 2)), np.array([0, 2, 2, -1]))
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == ["0", "1", "2", "no label"]
+
+
+def test_shares_are_read_in_percent():
+    ax = plot_history({"accuracy": [0.5, 0.75], "loss": [2.0, 1.0]})
+    assert ax.yaxis.get_major_formatter()(0.75) == "75.0%"
+    assert "%" not in plot_history({"loss": [2.0, 1.0]}, "loss").yaxis.get_major_formatter()(1.5)

@@ -22,7 +22,7 @@ import rotnet_keras
 ROOT = pathlib.Path(__file__).parents[1]
 WINGS = {"data", "deployment", "few_labels", "jobs", "running", "study", "viewing", "zoo"}
 PUBLIC = sorted({*rotnet_keras.__all__} - WINGS - {"__version__"})
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))
 
 
 def run(program, **options):
@@ -154,7 +154,7 @@ def test_stamping_changes_every_address(tmp_path):
     check = subprocess.run([*command, "--check"], cwd=tmp_path, capture_output=True, check=False)
     assert check.returncode == 1
     subprocess.run(command, cwd=tmp_path, check=True)
-    for path in (tmp_path / "README.md", *tmp_path.glob("notebooks/*.ipynb")):
+    for path in (tmp_path / "README.md", *tmp_path.glob("notebooks/[0-9]*.ipynb")):
         assert old not in path.read_text(encoding="utf-8")
         assert "github/someone/else/blob" in path.read_text(encoding="utf-8")
 

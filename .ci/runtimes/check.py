@@ -21,6 +21,9 @@ import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "notebooks"))
+from short import short_values, with_values  # noqa: E402
+
 # Colab's tensorflow-metadata does not fit its protobuf, but on a TPU's runtime, where the README's
 # line, which is the same for all, replaces it in vain. That runtime has no TensorFlow, and the one
 # that fits its protobuf wants h5py below 3.15.
@@ -115,7 +118,7 @@ def copy_source(folder):
 
 def as_in_colab(path, folder, source):
     """A copy of a notebook that believes to be in Colab and installs the package from a source."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+    notebook = with_values(json.loads(path.read_text(encoding="utf-8")), short_values(path))
     for cell in notebook["cells"]:
         if cell["id"] == "install":
             text = "".join(cell["source"])
@@ -148,12 +151,13 @@ def main(runtime, *notebooks):
         python = build(folder, versions)
         before = installed(python)
         different = {p: before[p] for p in before.keys() & versions if before[p] != versions[p]}
-        environment = os.environ | short_settings() | {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
+        environment = os.environ | {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
+        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
         environment.pop("PYTHONPATH", None)
         if runtime == "tpu":
             environment |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
         shutil.copytree(ROOT / "notebooks" / "results", folder / "results")
-        every = sorted((ROOT / "notebooks").glob("*.ipynb"))
+        every = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
         source = copy_source(folder)
         copies = [as_in_colab(path, folder, source) for path in every]
         execute = [python, "-c", EXECUTE]
@@ -175,12 +179,6 @@ def main(runtime, *notebooks):
             subprocess.run([*execute, folder / name, "all"], **here)
             print(f"{runtime}: {name} ran", flush=True)
     return 0
-
-
-def short_settings():
-    """What notebooks/conftest.py sets for quick runs."""
-    text = (ROOT / "notebooks" / "conftest.py").read_text(encoding="utf-8")
-    return dict(re.findall(r'setdefault\("(\w+)", "(\w+)"\)', text))
 
 
 if __name__ == "__main__":

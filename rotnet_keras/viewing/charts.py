@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from rotnet_keras._base.arrays import (
@@ -142,6 +143,8 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
             ax.plot(epochs, values[f"val_{metric}"], label=f"{of}validation", **style)
     ax.set(xlabel="epoch", ylabel=metric)
     ax.locator_params(axis="x", integer=True)
+    if "accuracy" in metric:  # a share
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(alpha=0.3)
     # Below the axes, in which lines are everywhere.
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8)
