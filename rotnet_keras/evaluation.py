@@ -163,7 +163,7 @@ def rotation_accuracy(
 
 @public(one_label_an_image, model_takes_images, model_has_labels)
 def confusion_matrix(model: Classifier, images: Images, labels: Labels) -> np.ndarray:
-    """Count how often images of each class (row) are taken for each class (column).
+    """Count how often images of each class (row) are predicted as each class (column).
 
     Args:
         model: `keras.Model` from images to logits `(B, num_classes)`.

@@ -105,7 +105,7 @@ def rotation_confusion(
     rotations: Rotations = ROTATIONS,
     batch_size: Count = 250,
 ) -> np.ndarray:
-    """Count, class by class, how often images turned one way are taken for turned another way.
+    """Count, class by class, how often images turned one way are predicted as turned another way.
 
     Args:
         model: `keras.Model` from images to R logits, as `pretrain` returns it.
@@ -236,7 +236,7 @@ def rotation_report(
     Returns:
         `pandas.DataFrame`, one row a class, in the order given, with the columns `images`, their
         number; `accuracy`, 0..1, over all rotations; `half_turn_error`, of the images turned by 0
-        and 180 degrees the share taken for the other of the two; and `quarter_turn_error`, the
+        and 180 degrees the share predicted as the other of the two; and `quarter_turn_error`, the
         same of 90 and 270. A share is NaN for a class without images, and an error where
         `rotations` lacks one of its two.
 
@@ -302,7 +302,7 @@ def rotation_verdict(
     Example:
         >>> zero = np.array([[20, 0, 20, 0], [0, 20, 0, 20]] * 2)
         >>> rotation_verdict(np.array([zero, 40 * np.eye(4, dtype=int)]), ["zero", "seven"])
-        'rotation suits these images badly: half turns are mistaken for 1 of 2 classes, zero (50%)'
+        'rotation suits these images badly: half turns are confused in 1 of 2 classes, zero (50%)'
     """
     table = rotation_report(counts, class_names, rotations=rotations).query("images >= 20")
     hardly = table["accuracy"] < 1 / len(rotations) + (1 - 1 / len(rotations)) / 4
@@ -311,8 +311,8 @@ def rotation_verdict(
         f"{what} {sum(which)} of {len(counts)} classes, "
         + ", ".join(f"{name} ({share:.0%})" for name, share in shares[which].items())
         for what, which, shares in (
-            ("half turns are mistaken for", ~hardly & (halves >= 1 / 3), halves),
-            ("hardly any turn is told of", hardly, table["accuracy"]),
+            ("half turns are confused in", ~hardly & (halves >= 1 / 3), halves),
+            ("few rotations are predicted right of", hardly, table["accuracy"]),
         )
         if any(which)
     ]

@@ -63,7 +63,7 @@ def test_hovering_shows_the_image_its_class_and_what_the_model_says(opened, i):
         "image": f"{i} (counted from 0)",
         "class": NAMES[LABELS[i]],
         "the model says": answer,
-        "rotations told right": ["25%", "50%", "100%"][i % 3],
+        "rotations predicted right": ["25%", "50%", "100%"][i % 3],
     }
     assert colour_of_picture(opened) == [20 * i] * 3 + [255]
     opened.mouse.move(2, 2)
@@ -288,7 +288,7 @@ def test_the_card_names_the_file_the_part_and_who_speaks(page):
         "picture": f"{NASTY}/11.png",
         "class": NAMES[2],
         "<b>tuned</b> says": "Bag 91%, wrong",
-        "rotations told right": "100%",
+        "rotations predicted right": "100%",
         "part of the data": "labelled",
     }
     opened.select_option("#colouring", "part of the data")

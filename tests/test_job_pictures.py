@@ -115,8 +115,8 @@ def drawn(said, labels, images=None, names=None):
 def test_right_and_wrong_answers_are_drawn_with_names_and_probabilities():
     shown = drawn([0, 1, 1], [0, 1, 0])
     assert shown == {
-        "told wrong: 1 of 3": {"2.png": ("is Bag\nsaid Coat, 80%", "tab:red")},
-        "told right: 2 of 3": {
+        "predicted wrong: 1 of 3": {"2.png": ("is Bag\nsaid Coat, 80%", "tab:red")},
+        "predicted right: 2 of 3": {
             "0.png": ("is Bag\nsaid Bag, 80%", "black"),
             "1.png": ("is Coat\nsaid Coat, 80%", "black"),
         },
@@ -127,12 +127,15 @@ def test_many_answers_are_a_draw_and_the_title_says_so():
     said = [0] * 30 + [1] * 1000
     shown = drawn(said, [1] * 1030)
     drawn_so = "; 8 of them, drawn at random"
-    heads = [f"told wrong: 30 of 1,030{drawn_so}", f"told right: 1,000 of 1,030{drawn_so}"]
+    heads = [
+        f"predicted wrong: 30 of 1,030{drawn_so}",
+        f"predicted right: 1,000 of 1,030{drawn_so}",
+    ]
     assert list(shown) == heads
     wrong, right = ({int(name.split(".")[0]) for name in one} for one in shown.values())
     assert len(wrong) == len(right) == 8
     assert max(wrong) < 30 <= min(right)
-    assert [*drawn([0, 1], [0, 1])] == ["told right: 2 of 2"]
+    assert [*drawn([0, 1], [0, 1])] == ["predicted right: 2 of 2"]
 
 
 def test_long_names_are_shortened_and_a_probability_is_no_certainty():

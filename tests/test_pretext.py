@@ -45,6 +45,6 @@ def test_a_shortened_training_may_be_why(splits, model, passes, added):
     """Black images look alike however they are turned."""
     said = pretext.against_rotation(model, splits, passes=passes, usual=10, seed=0)
     assert said == (
-        "rotation suits these images badly: hardly any turn is told of 2 of 3 classes, a (25%), "
-        f"b (25%){added}"
+        "rotation suits these images badly: few rotations are predicted right of 2 of 3 classes, "
+        f"a (25%), b (25%){added}"
     )

@@ -35,7 +35,7 @@ def test_tables_of_several_seeds_have_means_and_intervals(write, tmp_path):
         assert row[0] == name
         assert row[2:] == [cell(f"{arm}, {budget}") for budget in ("short", "long")]
     assert rows[-1] == [GAIN, "about 15", "+10.0 ± 5.0", "+1.0 ± 5.0"]
-    assert page.key["rotations told apart"] == "98.0 ± 0.0%"
+    assert page.key["rotations predicted right"] == "98.0 ± 0.0%"
     columns = [f"{arm}, {budget}" for arm in ARMS for budget in ("short", "long")]
     assert page.tables["Percent"] == [
         ["seed", "rotations", *columns],

@@ -16,7 +16,7 @@ MISTAKES = pd.DataFrame(
 )
 
 
-# Of two classes, one that is often taken for its half turn and one that never is.
+# Of two classes, one that is often predicted as its half turn and one that never is.
 TURNED = np.array(
     [
         [[6, 0, 4, 0], [0, 9, 0, 1], [2, 0, 8, 0], [0, 0, 0, 10]],
@@ -43,7 +43,7 @@ def test_rotation_confusion_shows_all_classes_and_each():
     assert (left, right) == (axes[0], axes[1])
     assert [text.get_text() for text in left.texts][:4] == ["75.0", "5.0", "20.0", "0.0"]
     assert [tick.get_text() for tick in left.get_yticklabels()] == ["0°", "90°", "180°", "270°"]
-    assert (left.get_xlabel(), left.get_ylabel()) == ("taken for", "turned by")
+    assert (left.get_xlabel(), left.get_ylabel()) == ("predicted as", "turned by")
     accuracy, half_turn = right.containers
     assert [bar.get_width() for bar in accuracy] == pytest.approx([82.5, 92.5])
     assert [bar.get_width() for bar in half_turn] == pytest.approx([30, 0])
@@ -72,8 +72,8 @@ def test_rotation_mistakes_are_shown_as_the_network_saw_them(channels):
     images = np.random.default_rng(0).integers(0, 256, (2, 6, 6, channels), "uint8")
     axes = plot_rotation_mistakes(images, MISTAKES)
     assert [ax.get_title() for ax in axes] == [
-        "turned by 90°,\ntaken for 270° (98%)",
-        "turned by 180°,\ntaken for 0° (50%)",
+        "turned by 90°,\npredicted as 270° (98%)",
+        "turned by 180°,\npredicted as 0° (50%)",
     ]
     for ax, image in zip(axes, [np.rot90(images[1]), np.rot90(images[0], 2)], strict=True):
         assert np.array_equal(np.asarray(ax.images[0].get_array()).reshape(image.shape), image)

@@ -281,12 +281,12 @@ def noise(count, size=8):
     ("counts", "said"),
     [
         ([TOLD, TOLD], ""),
-        ([ALIKE, TOLD], "half turns are mistaken for 1 of 2 classes, a (50%)"),
-        ([ALIKE, ALIKE], "half turns are mistaken for 2 of 2 classes, a (50%), b (50%)"),
+        ([ALIKE, TOLD], "half turns are confused in 1 of 2 classes, a (50%)"),
+        ([ALIKE, ALIKE], "half turns are confused in 2 of 2 classes, a (50%), b (50%)"),
         (
             [ALIKE, ROUND],
-            "half turns are mistaken for 1 of 2 classes, a (50%); "
-            "hardly any turn is told of 1 of 2 classes, b (25%)",
+            "half turns are confused in 1 of 2 classes, a (50%); "
+            "few rotations are predicted right of 1 of 2 classes, b (25%)",
         ),
         ([ALIKE - ALIKE // 10, TOLD], ""),  # of eighteen images there is no telling
         ([0 * ALIKE, TOLD], ""),
@@ -299,7 +299,7 @@ def test_classes_that_rotation_does_not_suit(counts, said):
 
 def test_quarter_turns_that_are_mistaken_for_each_other():
     counts = 3 * np.array([[[9, 0, 0, 0], [0, 6, 0, 3], [0, 0, 9, 0], [0, 3, 0, 6]]])
-    assert "half turns are mistaken for 1 of 1 classes, a (33%)" in rk.rotation_verdict(
+    assert "half turns are confused in 1 of 1 classes, a (33%)" in rk.rotation_verdict(
         counts, ["a"]
     )
 

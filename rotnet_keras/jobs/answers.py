@@ -16,7 +16,7 @@ LONGEST = 22  # letters of a line at a picture
 
 
 def draw_answers(logits, images, labels, class_names, names):
-    """Draw some images that were told wrong, and some that were told right, drawn at random.
+    """Draw some images that were predicted wrong, and some predicted right, drawn at random.
 
     Args:
         logits: `(N, K)`, so that their softmax may be believed.
@@ -56,7 +56,7 @@ def _parts(drawn):
 
 def _head(kind, places, there, total):
     some = "" if len(places) == len(there) else f"; {len(places)} of them, drawn at random"
-    return f"told {kind}: {len(there):,} of {total:,}{some}"
+    return f"predicted {kind}: {len(there):,} of {total:,}{some}"
 
 
 def _answer(name, chance):

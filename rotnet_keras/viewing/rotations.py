@@ -105,11 +105,11 @@ def plot_rotation_confusion(
     rotations: Rotations = ROTATIONS,
     axes: AxesArray | None = None,
 ) -> np.ndarray:
-    """Draw which rotations are taken for which, and how well each class tells its own.
+    """Draw which rotations are predicted as which, and how well each class tells its own.
 
     On the left the confusion of all classes together, in percent of the images turned by each
     rotation. On the right, for every class, its accuracy over all rotations and its half-turn
-    error: of the images at 0 and 180 degrees, the share taken for the other of the two. A class
+    error: of the images at 0 and 180 degrees, the share predicted as the other of the two. A class
     near 50 there looks the same upside down.
 
     Args:
@@ -140,7 +140,7 @@ def plot_rotation_confusion(
     display = ConfusionMatrixDisplay(share, display_labels=[ROTATION_NAMES[k] for k in rotations])
     display.plot(ax=axes[0], cmap="Blues", colorbar=False, values_format=".1f")
     axes[0].set_anchor("N")
-    axes[0].set(xlabel="taken for", ylabel="turned by", title="All classes together (%)")
+    axes[0].set(xlabel="predicted as", ylabel="turned by", title="All classes together (%)")
     _bars_of_classes(errors, axes[1])
     return axes
 
@@ -168,7 +168,7 @@ def plot_rotation_mistakes(
         >>> (ax,) = plot_rotation_mistakes(np.zeros((1, 28, 28, 1), "uint8"), mistakes)
         >>> print(ax.get_title())
         turned by 0°,
-        taken for 180° (75%)
+        predicted as 180° (75%)
     """
     count = len(mistakes)
     columns = min(count, 5)
@@ -205,7 +205,7 @@ def _bars_of_classes(errors, ax):
 
 
 def _show_mistake(images, mistake, ax):
-    """Draw the image of a row of the table, turned, and what it was taken for."""
+    """Draw the image of a row of the table, turned, and what it was predicted as."""
     show_image(turned(images[[mistake.image]], ANGLES.index(mistake.turned_by))[0], ax)
-    taken = f"taken for {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
+    taken = f"predicted as {mistake.taken_for:.0f}° ({mistake.taken_probability:.0%})"
     ax.set_title(f"turned by {mistake.turned_by:.0f}°,\n{taken}", size=9)

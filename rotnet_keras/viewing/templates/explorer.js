@@ -237,7 +237,7 @@
       said.set("predicted class", `${said.get("predicted class")} ${chance}%${verdict}`);
       said.delete("error");
     }
-    const titles = { "predicted class": `${facts.speaker} says`, "rotation accuracy": "rotations told right" };
+    const titles = { "predicted class": `${facts.speaker} says`, "rotation accuracy": "rotations predicted right" };
     byId("said").replaceChildren(...[...said].flatMap(([name, value]) => [
       element("dt", titles[name] || name),
       element("dd", name === "rotation accuracy" ? value.replace(" of its rotations", "") : value),
