@@ -17,7 +17,7 @@ from rotnet_keras import save_report
 write, report = pytest.fixture(report_pages.write), pytest.fixture(report_pages.report)
 
 
-WITH_IMAGES = "all layers, with images without labels"
+WITH_IMAGES = "all layers, with unlabelled images"
 CHANCE = "which may be chance: with 10,000 test images, up to"
 
 
@@ -65,9 +65,11 @@ def test_figures_of_uneven_classes(report, results):
 
 
 SENTENCES = (
-    "fashion_mnist: 28 × 28 pixels, grey. 49,000 images served without their labels, 1,000 with "
-    "them; 10,000 others told when to stop, and 10,000 others, the test images, were met once by "
-    "each classifier.",
+    "fashion_mnist: 28 × 28 pixels, grey. 49,000 images were used without labels, 1,000 with "
+    "them; 10,000 others, the validation images, said when to stop, and each classifier was "
+    "measured once on 10,000 others, the test images.",
+    "A network first learnt to predict how far 49,000 unlabelled images had been rotated; then "
+    "classifiers were made from 1,000 labels.",
     "Classes: Bag, <img src=x onerror=alert(1)>, caf\\udce9.",
     "After 10 passes over the images it names the rotation of 98.0% of the test images",
     "The blog post that this run follows reports about 97%.",
@@ -76,7 +78,7 @@ SENTENCES = (
     "62.1%: pretraining is 10.0 points ahead.",
     "After long training, fine-tuning reaches 83.2% of the test images and training from scratch "
     f"82.8%: pretraining is 0.4 points ahead, {CHANCE} 1.0 points are.",
-    "The recipe, fit_few_labels, which trains itself on the images without labels, too, reaches "
+    "The recipe, fit_few_labels, which also trains itself on the unlabelled images, reaches "
     "85.7%.",
     "Use classifier.keras, which is self-trained (fit_few_labels): it was best on the 10,000 "
     "validation images and right for 85.7% of the test images.",
