@@ -260,13 +260,8 @@ def numbered_rotation_batches(
     if isinstance(images, tf.data.Dataset):
         batches = stream_batches(images, rows, start, stop, seed)
     else:
-        tensor = tf.convert_to_tensor(images)
-        batches = numbers.map(
-            lambda number: tf.gather(
-                tensor, drawn_indices(number * batch_size + host * rows, rows, len(images), seed)
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        firsts = numbers.map(lambda number: number * batch_size + host * rows)
+        batches = _drawn_rows(images, firsts, rows, seed)
     dataset = tf.data.Dataset.zip(batches, numbers)
 
     def turn(x, number):
@@ -285,6 +280,15 @@ def numbered_rotation_batches(
     # Not side by side: an augmentation without a seed draws from a state, in the order of calls.
     calls = tf.data.AUTOTUNE if augment is None else None
     return dataset.map(turn, num_parallel_calls=calls).prefetch(tf.data.AUTOTUNE)
+
+
+def _drawn_rows(images, firsts, count, seed):
+    """Batches of an array's images in their drawn order, each from the place of its first on."""
+    tensor = tf.convert_to_tensor(images)
+    return firsts.map(
+        lambda first: tf.gather(tensor, drawn_indices(first, count, len(images), seed)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
 
 
 def _rotate_at_random(images, draw, rotations):

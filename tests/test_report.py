@@ -78,8 +78,7 @@ SENTENCES = (
     "62.1%: pretraining is 10.0 points ahead.",
     "After long training, fine-tuning reaches 83.2% of the test images and training from scratch "
     f"82.8%: pretraining is 0.4 points ahead, {CHANCE} 1.0 points are.",
-    "The recipe, fit_few_labels, which also trains itself on the unlabelled images, reaches "
-    "85.7%.",
+    "The recipe, fit_few_labels, which also trains itself on the unlabelled images, reaches 85.7%.",
     "Use classifier.keras, which is self-trained (fit_few_labels): it was best on the 10,000 "
     "validation images and right for 85.7% of the test images.",
     "It is self-trained (fit_few_labels): classifier.keras, in the folder of this run.",

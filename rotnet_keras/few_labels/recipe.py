@@ -130,17 +130,12 @@ def fit_few_labels(
         extractor = _pretrained(everything, pretrain_epochs, **how)
     known: dict[str, Any] = {"labels": labels, "num_classes": num_classes}
     spread = unlabelled is not None and len(labels) < guess_below * num_classes
-    guesses, carried = (
-        pseudo_label(extractor, everything, seed=seed, **known) if spread else (None, None)
-    )
+    guesses = carried = None
+    if spread:
+        guesses, carried = pseudo_label(extractor, everything, seed=seed, **known)
+    asked: dict[str, Any] = {"guesses": guesses, "updates": updates}
     network, history = self_train(
-        join_blocks(extractor),
-        images,
-        unlabelled=everything,
-        guesses=guesses,
-        updates=updates,
-        **known,
-        **how,
+        join_blocks(extractor), images, unlabelled=everything, **asked, **known, **how
     )
     trained = remove_head(network)
     if spread:

@@ -7,6 +7,7 @@ import io
 import os
 import pathlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import keras
@@ -238,17 +239,16 @@ def save_explorer(
     chances = None if logits is None else softmax(logits.astype("float64"), axis=1)
     colourings = colourings_of(labels, class_names, chances, rotation_accuracies, parts)
     # Features of two columns are a map already.
-    maps = align_maps(
-        one if one.shape[1] == 2 else umap_points(one, seed=seed, cache=cache)
-        for one in features.values()
-    )
+    laid_out = partial(umap_points, seed=seed, cache=cache)
+    maps = align_maps(x if x.shape[1] == 2 else laid_out(x) for x in features.values())
     start = _last_of(next(iter(features_by_name)) if opens_on is None else opens_on, features)
-    few = {"side": _shown_side(images), "pictures": len(images) < MOST_AS_PICTURES}
+    facts = _facts(features, colourings, names, speaker) | {"start": start}
+    facts |= {"side": _shown_side(images), "pictures": len(images) < MOST_AS_PICTURES}
     page = render(
         "viewing",
         "explorer.html",
         title=title,
-        facts=_facts(features, colourings, names, speaker) | {"start": start} | few,
+        facts=facts,
         plot=json_item(_plot(maps, start, [places for places, _ in colourings.values()], chances)),
         atlas=_atlas(images),
         library=Resources(mode="inline", components=["bokeh"]).js_raw,
