@@ -11,9 +11,10 @@ import sys
 from playwright.sync_api import sync_playwright
 
 OUTPUT = pathlib.Path(__file__).parent / "figures" / "explorer.png"
-SIZE = {"width": 1000, "height": 620}
-# Where the first point that is predicted wrong lies, from the upper left corner of the page.
-WRONG = """() => {
+SIZE = {"width": 1000, "height": 700}
+SHOWN = {"network": "fine-tuned on labels", "depth": "pool2"}  # what the menus say
+# Where the points lie, from the upper left corner of the page.
+PLACES = """() => {
   const document_ = Bokeh.documents[0], plot = document_.get_model_by_name("plot");
   const { x, y } = document_.get_model_by_name("points").data;
   const box = document.getElementById("plot").getBoundingClientRect();
@@ -39,12 +40,17 @@ def main(source):
         page = browser.new_page(viewport=SIZE, device_scale_factor=1.5, reduced_motion="reduce")
         page.goto(pathlib.Path(source).resolve().as_uri())
         page.wait_for_selector("body[data-ready]")
-        for place in page.evaluate(WRONG):
+        for menu, choice in SHOWN.items():
+            page.locator(f"#{menu}").select_option(label=choice)
+        page.wait_for_timeout(2000)
+        for place in page.evaluate(PLACES):
             page.mouse.move(*place)
             page.wait_for_timeout(30)
             if is_wrong(page):
                 break
-        page.screenshot(path=OUTPUT)
+        box = page.locator("#map").bounding_box()
+        below = box["y"] + box["height"] + 12
+        page.screenshot(path=OUTPUT, clip={"x": 0, "y": 0, "width": SIZE["width"], "height": below})
         browser.close()
     print(f"{OUTPUT.name}: {OUTPUT.stat().st_size:,} bytes")
 

@@ -44,7 +44,7 @@ def test_options_reach_the_experiment(calls, capsys, tmp_path):
     assert "--quick run" in printed
     assert "STAND-IN" not in printed
     report = tmp_path / "report.html"
-    assert f"Written to {tmp_path}; to read or to send: {report}\n" in printed
+    assert f"Written to {tmp_path}; the report: {report}\n" in printed
     assert f"python -m rotnet_keras {' '.join(options)}</pre>" in report.read_text()
 
 
@@ -226,7 +226,7 @@ def test_several_seeds_get_folders_of_their_own(calls, tmp_path, capsys):
     boards = [f"board/seed_{seed}" for seed in (5, 6, 7)]
     assert [call["tensorboard"].as_posix() for call in calls] == boards
     printed = capsys.readouterr().out
-    assert f"to read or to send: {tmp_path / 'report.html'}\n" in printed
+    assert f"the report: {tmp_path / 'report.html'}\n" in printed
     assert "fine_tuned, long   75.0  80.0" in printed
     assert "Means of 3 seeds" in (tmp_path / "report.html").read_text()
     rows = pd.read_csv(tmp_path / "seeds.csv")

@@ -34,7 +34,7 @@ def experiment(options):
         runs = _run_seeds(options)
         _say_figures(runs, options)
         page = printable(_write_reports(options))
-    print(f"\nWritten to {printable(options.output)}; to read or to send: {page}")
+    print(f"\nWritten to {printable(options.output)}; the report: {page}")
     if runs[0]["stand_in"]:
         print("\n*** STAND-IN GARMENTS: these figures are of drawn images, not of real data. ***")
     if options.quick:

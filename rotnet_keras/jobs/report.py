@@ -1,4 +1,4 @@
-"""One page about a run, to read or to send: numbers, pictures, and what was given to whom.
+"""One page about a run: numbers, pictures, and what was given to whom.
 
 Sentences and tables stand in the template, `report.html`; here is what they are filled in with.
 """
