@@ -156,7 +156,8 @@ def main(runtime, *notebooks):
         environment.pop("PYTHONPATH", None)
         if runtime == "tpu":
             environment |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-        shutil.copytree(ROOT / "notebooks" / "results", folder / "results")
+        for beside in ("results", "figures"):
+            shutil.copytree(ROOT / "notebooks" / beside, folder / beside)
         every = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
         source = copy_source(folder)
         copies = [as_in_colab(path, folder, source) for path in every]
