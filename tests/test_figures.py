@@ -108,6 +108,18 @@ def test_figures_at_the_top_in_prose(study):
     assert {*figures} - {lost} <= figures_of_the_study(study)
 
 
+def test_what_digits_gain_in_prose():
+    table = pd.read_csv(TABLES / "rotation_transfer.csv").set_index(["data", "seed"])
+    gains = (table["fine-tuned"] - table["from scratch"]).unstack("data")
+    tuned = table["fine-tuned"].unstack("data")
+    known = {of_values(gains[data]) for data in gains}
+    known.add(of_values(tuned["centred digits"] - tuned["digits"]))
+    known.add(of_values(gains["centred digits"] - gains["clothes"]))
+    said = re.findall(r"(-?\d+\.\d ± \d+\.\d)\s+points", prose_of("05_digits_and_symmetry.ipynb"))
+    assert {*said} == known
+    assert sorted(table.index.get_level_values("seed").unique()) == [*range(5)]
+
+
 def test_selection_in_prose():
     table = pd.read_csv(TABLES / "selection.csv")
     twenty = table[(table["known"] == 0) & (table["number"] == 20)]
