@@ -66,7 +66,10 @@ def draw_accuracy(figure, table):
 
 def main():
     table = pd.read_csv(HERE / "results" / "label_budgets.csv")
-    usual = "network == 'conv_blocks' and pretrain_epochs == 10 and rotations == '0 90 180 270'"
+    usual = (
+        "dataset == 'fashion_mnist' and pretext in ['rotation', 'none'] and pretrain_epochs == 10"
+    )
+    usual += " and network == 'conv_blocks' and rotations == '0 90 180 270'"
     splits = rk.load_splits("fashion_mnist")
     boots = splits.test.labels == splits.class_names.index("Ankle boot")
     boot = splits.test.images[boots][0]

@@ -152,7 +152,7 @@ def test_the_published_table_is_read_and_goes_on(path):
     same_row = {name: before[name][0] for name in ("dataset", *SAME)}
     append_row(path, row(**same_row, newest="setting"))
     after = read_study(path, **same)
-    assert list(after.columns) == [*before.columns, "data", "format", "check", "newest"]
+    assert list(after.columns) == [*before.columns, "newest"]
     added = ["a, b", "n", 10, 0, 1, "0 180", "rotation", "fashion_mnist"]
     assert (len(after), after["newest"].tolist()[-1]) == (len(before) + 1, "setting")
     assert row_keys(after) == [*row_keys(before), tuple(added)]
