@@ -56,8 +56,14 @@ def with_values(notebook, values):
 
 
 def without_values(notebook):
-    """The notebook again, its outputs kept."""
+    """The notebook again, its outputs kept and its runs counted without the added cell's."""
     notebook.cells = [cell for cell in notebook.cells if cell.id != ADDED]
+    run = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count]
+    for number, cell in enumerate(run, 1):
+        cell.execution_count = number
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = number
     return notebook
 
 
