@@ -121,6 +121,28 @@ def test_what_digits_gain_in_prose():
     assert sorted(table.index.get_level_values("seed").unique()) == [*range(5)]
 
 
+EPOCHS_AT_EQUAL_COST = {"rotation": 5, "contrast": 4, "rotation + contrast": 4}
+
+
+def test_which_pretext_in_prose():
+    table = pd.read_csv(TABLES / "label_budgets.csv").query("arm == 'blocks 2 + 3 probe'")
+    table = table[table["rotations"] == "0 90 180 270"]
+    equal = table[table["pretrain_epochs"] == table["pretext"].map(EPOCHS_AT_EQUAL_COST)]
+    keys = ["dataset", "num_labels", "seed"]
+    wide = equal.pivot_table(index=keys, columns="pretext", values="test_accuracy").dropna()
+    known = set()
+    for _, rows in wide.groupby(["dataset", "num_labels"]):
+        assert len(rows) == 4  # seeds, as the text says
+        known |= {of_values(rows[task] - rows["rotation"]) for task in rows}
+    text = prose_of("07_which_pretext.ipynb")
+    figures = [*FIGURE.findall(text), *re.findall(r"(?<=contrast is )\d\.\d ± \d\.\d", text)]
+    assert len(figures) >= 5
+    assert {*figures} <= known | {figure.removeprefix("-") for figure in known}
+    seconds = pd.read_csv(TABLES / "pretext_seconds.csv").set_index(["dataset", "pretext"])
+    for (_, task), one in seconds["seconds"].items():
+        assert re.search(rf"\b{EPOCHS_AT_EQUAL_COST[task] * one:.0f}\b", text), task
+
+
 def test_selection_in_prose():
     table = pd.read_csv(TABLES / "selection.csv")
     twenty = table[(table["known"] == 0) & (table["number"] == 20)]
