@@ -15,8 +15,8 @@ SIZE = {"width": 1000, "height": 700}
 SHOWN = {"network": "fine-tuned on labels", "depth": "pool2"}  # what the menus say
 # Where the points lie, from the upper left corner of the page.
 PLACES = """() => {
-  const document_ = Bokeh.documents[0], plot = document_.get_model_by_name("plot");
-  const { x, y } = document_.get_model_by_name("points").data;
+  const page = Bokeh.documents[0], plot = page.get_model_by_name("plot");
+  const { x, y } = page.get_model_by_name("points").data;
   const box = document.getElementById("plot").getBoundingClientRect();
   const across = (value, range) => (value - range.start) / (range.end - range.start);
   return Array.from(x, (_, i) => [
@@ -48,6 +48,8 @@ def main(source):
             page.wait_for_timeout(30)
             if is_wrong(page):
                 break
+        else:
+            sys.exit("no image is predicted wrong on this page")
         box = page.locator("#map").bounding_box()
         below = box["y"] + box["height"] + 12
         page.screenshot(path=OUTPUT, clip={"x": 0, "y": 0, "width": SIZE["width"], "height": below})

@@ -14,24 +14,19 @@ import numpy as np
 import pandas as pd
 
 import rotnet_keras as rk
-from rotnet_keras.training import pretrain_for_transfer
+from rotnet_keras._base.tasks import PRETEXTS
+from rotnet_keras.study.pretexts import pretrain_on
 
 OUTPUT = pathlib.Path(__file__).parent / "results" / "pretext_seconds.csv"
 IMAGES, EPOCHS, TURNS = 6400, 4, 2  # the first epoch, which compiles, is not timed
-TASKS = {
-    "rotation": (pretrain_for_transfer, {}),
-    "contrast": (rk.pretrain_contrast, {}),
-    "rotation + contrast": (rk.pretrain_contrast, {"rotation_weight": 1.0}),
-}
 
 
 def timed_epochs(images, task):
     """Seconds of each epoch but the first."""
-    pretrain, settings = TASKS[task]
     ends = []
     clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ends.append(time.perf_counter()))
     how = {"epochs": EPOCHS, "precision": "mixed_bfloat16", "callbacks": [clock], "verbose": 0}
-    pretrain(rk.conv_blocks_extractor(images.shape[1:]), images, **how, **settings)
+    pretrain_on(task, rk.conv_blocks_extractor(images.shape[1:]), images, **how)
     return np.diff(ends)
 
 
@@ -39,8 +34,8 @@ def rows_of(dataset, splits):
     """A row for each task, of an epoch of all images without labels of the study."""
     images = splits.training_images
     some = images[:IMAGES]
-    times: dict[str, list] = {task: [] for task in TASKS}
-    for task in [*TASKS] * TURNS:
+    times: dict[str, list] = {task: [] for task in PRETEXTS}
+    for task in [*PRETEXTS] * TURNS:
         times[task].extend(timed_epochs(some, task))
     seconds = {task: np.median(of) * len(images) / len(some) for task, of in times.items()}
     return [

@@ -151,10 +151,8 @@ def train_head(
         2
     """
     settings = _of_the_fit(locals())
-    extractor = _computing_in(precision, extractor)
-    model = freeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
-    model, history = fit_classifier(model, images, labels, **settings)
-    return (model if precision == "float32" else cast_model(model, "float32")), history
+    classes = _classes(labels, num_classes)
+    return _fit_with_head(freeze, extractor, images, labels, classes, precision, settings)
 
 
 @public(*ALL_FIT, earlier=EARLIER)
@@ -190,10 +188,8 @@ def fine_tune(
         8
     """
     settings = _of_the_fit(locals())
-    extractor = _computing_in(precision, extractor)
-    model = unfreeze(attach_head(extractor, _classes(labels, num_classes), seed=seed))
-    model, history = fit_classifier(model, images, labels, **settings)
-    return (model if precision == "float32" else cast_model(model, "float32")), history
+    classes = _classes(labels, num_classes)
+    return _fit_with_head(unfreeze, extractor, images, labels, classes, precision, settings)
 
 
 @public(*ALL_FIT, earlier=EARLIER)
@@ -338,6 +334,10 @@ def _of_the_fit(given):
     return {name: given[name] for name in FIT}
 
 
-def _computing_in(precision, extractor):
-    """The extractor itself, which may compute in another one already, or a copy that does."""
-    return extractor if precision == "float32" else cast_model(extractor, precision)
+def _fit_with_head(prepare, extractor, images, labels, classes, precision, settings):
+    """Fit a new head and whatever `prepare` lets learn, in a precision, to answer in float32."""
+    if precision != "float32":  # else it may compute in another one already
+        extractor = cast_model(extractor, precision)
+    model = prepare(attach_head(extractor, classes, seed=settings["seed"]))
+    model, history = fit_classifier(model, images, labels, **settings)
+    return (model if precision == "float32" else cast_model(model, "float32")), history

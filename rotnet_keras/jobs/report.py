@@ -133,7 +133,7 @@ def _of_one(place, run):
         "class_names": class_names,
         "skipped": [str(name) for name in run.skipped][:MOST_LISTED],
         "pictures": {name: _picture(place / f"{name}.png") for name in PICTURES},
-        "model_text": _lines(place / "model.txt"),
+        "model_text": _lines(place / "model.txt"),  # of an earlier version, without Graphviz
         "classifier": (place / "classifier.keras").exists() and bool(class_names),
         "call": _call(run.asked, run.in_memory),
         "settings": {

@@ -43,6 +43,14 @@ def pretrained(splits, run, task, folder, verbose):
         ) from error
 
 
+def pretrain_on(pretext, extractor, images, **how):
+    """The pretrained model, its head on, and its history, by the task's name."""
+    if pretext == "rotation":
+        return pretrain_for_transfer(extractor, images, **how)
+    weight = 0.0 if pretext == "contrast" else 1.0
+    return pretrain_contrast(extractor, images, rotation_weight=weight, **how)
+
+
 def _pretrain(splits, run, task, checkpoint, verbose):
     """The pretrained model, its head on, and its part of the rows."""
     (pretext, rotations), images = task, splits.training_images
@@ -53,10 +61,8 @@ def _pretrain(splits, run, task, checkpoint, verbose):
     if verbose:
         how["callbacks"] = [GoingOn(f"pretraining of seed {run['seed']}")]
     if pretext == "rotation":
-        model, _ = pretrain_for_transfer(fresh, images, rotations=rotations, **how)
-    else:
-        weight = 0.0 if pretext == "contrast" else 1.0
-        model, _ = pretrain_contrast(fresh, images, rotation_weight=weight, **how)
+        how["rotations"] = rotations
+    model, _ = pretrain_on(pretext, fresh, images, **how)
     # Unknown where an earlier call did a part of it.
     known = {"pretrain_seconds": round(time.perf_counter() - start, 1) if whole else None}
     known["rotation_accuracy"] = None

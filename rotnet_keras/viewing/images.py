@@ -273,14 +273,13 @@ def plot_predictions(
     columns = min(len(images), ANSWERS_A_ROW)
     size = 1.3 * columns, 1.75 * math.ceil(len(images) / columns)
     axes = row_of_axes(axes, len(images), size, columns=columns)
-    names = (lambda label: label) if class_names is None else class_names.__getitem__
     for ax, image, label, answer in zip(axes, images, labels, predicted, strict=True):
         show_image(image, ax)
-        lines = [printable(names(label))]
+        pair = label, answer
+        name, other = pair if class_names is None else (class_names[one] for one in pair)
+        _name_class(other, ax, same=answer == label)
         if answer != label:
-            lines.append(f"≠ {printable(names(answer))}")
-        colour = "black" if answer == label else "tab:red"
-        ax.set_xlabel("\n".join(map(wrapped_lines, lines)), size=8, color=colour)
+            ax.set_xlabel(f"{wrapped_lines(name)}\n{ax.get_xlabel()}")
     return axes
 
 
@@ -298,7 +297,7 @@ def _axes_of_neighbours(axes, shape, height):
 
 
 def _name_class(name, ax, *, same):
-    """Write a class beneath an image; another one than the query's has a sign and a colour."""
+    """Write a class beneath an image; one that is not the same has a sign and a colour."""
     text, colour = (name, "black") if same else (f"≠ {printable(name)}", "tab:red")
     ax.set_xlabel(wrapped_lines(text), size=8, color=colour)
 
