@@ -119,6 +119,26 @@ def test_a_seed_of_its_own_makes_a_batch_a_function_of_it(images, kind):
     assert not np.array_equal(np.asarray(augment(images)), np.asarray(augment(images)))
 
 
+def test_strong_augmentation_recolours_images_of_three_channels_alone(images):
+    """The same draws move and erase; light and colours change besides, unless they shall not."""
+    coloured = np.concatenate([images, images // 2, images // 4], axis=-1)
+    plain, changed = (
+        np.asarray(strong_augmentation(colours=colours)(coloured)) for colours in (False, True)
+    )
+    assert np.isin(plain, [0, *np.unique(coloured)]).all()
+    assert not np.isin(changed, [0, *np.unique(coloured)]).all()
+    assert 0 <= changed.min() <= changed.max() <= 255
+    for grey in (images, coloured[..., :2]):
+        left_alone = (strong_augmentation(colours=colours)(grey) for colours in (False, True))
+        np.testing.assert_array_equal(*map(np.asarray, left_alone))
+
+
+def test_what_is_erased_stays_black():
+    erased = np.repeat(white(), 3, axis=-1)
+    changed = np.asarray(strong_augmentation(fill_mode="nearest")(erased))
+    assert ((changed == 0).all(axis=-1).mean(axis=(1, 2)) > 0.01).all()
+
+
 def test_contrast_shows_parts_in_another_light_within_the_range(images):
     """Greys stay grey where colours are changed, and the mean of bright images falls and rises."""
     grey = np.repeat(images, 3, axis=-1)

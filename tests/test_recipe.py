@@ -164,6 +164,12 @@ def test_wrong_arguments(extractor, arguments, message):
         fit_few_labels(*arguments, extractor=extractor, **QUICK)
 
 
+def test_a_wrong_strong_change_is_said_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(few_labels_recipe, "_pretrained", None)
+    with pytest.raises(ValueError, match=r"augment must keep the shape .* got \(2, 11, 12, 1\)"):
+        fit_few_labels(IMAGES, LABELS, UNLABELLED, augment=lambda x: x[:, 1:], **QUICK)
+
+
 def test_images_too_small_to_pretrain_on(tmp_path):
     images = valid_calls.IMAGES[:, :7, :7]
     small = {"images": images, "unlabelled": images, "extractor": None}

@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 from small_networks import assert_same_weights
 
-from rotnet_keras import accuracy, conv_blocks_extractor, two_conv_extractor
+from rotnet_keras import (
+    accuracy,
+    conv_blocks_extractor,
+    strong_augmentation,
+    two_conv_extractor,
+)
+from rotnet_keras._base.values import another_seed
 from rotnet_keras.few_labels import semi_supervised
 from rotnet_keras.few_labels.semi_supervised import self_train, train_jointly
 
@@ -142,6 +148,18 @@ def test_wrong_guesses(extractor, guesses):
         guess(extractor, guesses, unlabelled=stripes(4)[0])
 
 
+def test_strong_change_is_that_which_is_asked_for(without_statistics, eagerly):
+    """Of images that it blanks nothing but the blank is learnt: another network than usual."""
+    images, labels = stripes(6)
+    how = {"unlabelled": images, "updates": 2, "batch_size": 4, "threshold": 0.0}
+    usual, named, blank = (
+        self_train(without_statistics, images, labels, augment=augment, **how)[0]
+        for augment in (None, strong_augmentation(seed=another_seed(0, 30)), lambda x: 0 * x)
+    )
+    assert_same_weights(usual, named)
+    assert not same(usual, blank)
+
+
 WRONG = [
     ({"num_classes": 3}, r"classes 0 to 2 and no others, got \[0, 1\]"),
     ({"labels": np.arange(3)}, r"labels must be whole numbers of shape \(4,\)"),
@@ -151,14 +169,18 @@ WRONG = [
     ({"updates": 0}, "updates must be a whole number of at least 1, got 0"),
     ({"precision": "float8"}, "precision must be one of .* got 'float8'"),
 ]
-THRESHOLDS = [
+ALONE = [
     ({"threshold": value}, rf"threshold must lie in 0\.\.1, got {value}") for value in (-0.1, 1.1)
+] + [
+    ({"augment": lambda x: x[:, 1:]}, r"augment must keep the shape \(2, 12, 12, 1\) .*, got"),
+    ({"augment": lambda x: x.no_such_thing}, "augment must take a batch"),
+    ({"augment": "strong"}, "augment must be a function, or None, got 'strong'"),
 ]
 
 
 @pytest.mark.parametrize(
     ("way", "settings", "message"),
-    [(way, *row) for way in WAYS for row in WRONG] + [(self_train, *row) for row in THRESHOLDS],
+    [(way, *row) for way in WAYS for row in WRONG] + [(self_train, *row) for row in ALONE],
 )
 def test_wrong_settings(extractor, way, settings, message):
     images, labels = stripes(4)

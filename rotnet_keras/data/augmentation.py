@@ -12,6 +12,7 @@ from rotnet_keras._base.keras_private import take_seeds_from
 from rotnet_keras._base.values import Fraction, Seed, another_seed
 
 LAST = {"data_format": "channels_last"}  # as images are here, whatever `keras.json` says
+SPAN = {"value_range": (0, 255)}
 FillMode = Literal["constant", "nearest", "reflect", "wrap"]
 
 
@@ -27,9 +28,9 @@ class Augmentation:
     takes_seed = True  # `running.batches` gives each batch its own
 
     def __init__(self, layers, seed, *, of_colours=()):
-        self.layers, self.of_colours = layers, of_colours  # the latter leave grey as it is
+        self.layers, self.of_colours = layers, of_colours  # the latter are left out on grey images
         self.seed, self._draws = seed, _Draws()
-        for layer in [*layers, *of_colours]:
+        for layer in layers:
             take_seeds_from(layer, self._choose_source)
 
     def __call__(self, images, seed=None):
@@ -37,8 +38,9 @@ class Augmentation:
             seed = tf.random.experimental.stateless_fold_in(seed, self.seed)
         self._draws.begin(seed)
         try:
-            for layer in [*self.layers, *(self.of_colours if images.shape[-1] == 3 else ())]:
-                images = layer(images, training=True)
+            for layer in self.layers:
+                if images.shape[-1] == 3 or layer not in self.of_colours:
+                    images = layer(images, training=True)
         finally:
             self._draws.begin(None)
         return images
@@ -101,19 +103,21 @@ def gentle_augmentation(
 
 @public()
 def strong_augmentation(
-    *, mirror: bool = True, fill_mode: FillMode = "constant", seed: Seed = 0
+    *, mirror: bool = True, colours: bool = True, fill_mode: FillMode = "constant", seed: Seed = 0
 ) -> Augmentation:
-    """Shift twice as far, tilt, stretch and erase a rectangle of each image, for self-training.
+    """Shift twice as far, tilt, stretch, recolour and erase a part of images, for self-training.
 
     Args:
         mirror: as in `gentle_augmentation`.
+        colours: also change the brightness, contrast, saturation and hue of images with three
+            channels.
         fill_mode: as in `gentle_augmentation`.
-        seed: of the draws.
+        seed: as in `gentle_augmentation`.
 
     Returns:
         As `gentle_augmentation`. Images are tilted by up to 15 degrees and stretched or shrunk by
         up to 12 percent; a rectangle of 2 to 25 percent of each is black, beside the edges that
-        these moves leave black.
+        these moves leave black. Pixels stay within 0..255.
 
     Raises:
         InputError: as `gentle_augmentation`.
@@ -122,8 +126,7 @@ def strong_augmentation(
         >>> tuple(strong_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)
         (5, 28, 28, 1)
 
-    Reference: strong augmentation is section 2.3 of FixMatch, https://arxiv.org/abs/2001.07685;
-    without its list of colour changes, which grey images do not have.
+    Reference: strong augmentation is section 2.3 of FixMatch, https://arxiv.org/abs/2001.07685
     """
     gentle = gentle_augmentation(shift=4 / 28, mirror=mirror, fill_mode=fill_mode, seed=seed)
     layers = keras.layers
@@ -132,6 +135,7 @@ def strong_augmentation(
         layers.RandomRotation(15 / 360, seed=another_seed(seed, 2), **edges),
         layers.RandomZoom((-0.12, 0.12), (-0.12, 0.12), seed=another_seed(seed, 3), **edges),
     ]
+    recoloured = [*_light(0.4, 0.5, seed), *_colours(0.3, seed)] if colours else []
     erased = layers.RandomErasing(
         factor=(1.0, 1.0),
         scale=(0.02, 0.25),
@@ -140,7 +144,8 @@ def strong_augmentation(
         seed=another_seed(seed, 4),
         **LAST,
     )
-    return Augmentation([*bent, *gentle.layers, erased], seed)
+    everything = [*bent, *gentle.layers, *recoloured, erased]
+    return Augmentation(everything, seed, of_colours=recoloured)
 
 
 @public()
@@ -168,18 +173,27 @@ def contrast_augmentation(
     Reference: section 3 of SimCLR, https://arxiv.org/abs/2002.05709; without its blur and its loss
     of colour, which images of so few pixels do not bear.
     """
-    layers, span = keras.layers, {"value_range": (0, 255)}
-    larger = layers.RandomZoom(
+    larger = keras.layers.RandomZoom(
         (least - 1, 0), (least - 1, 0), fill_mode="reflect", seed=another_seed(seed, 2), **LAST
     )
     margin = (1 - least) / 2
     gentle = gentle_augmentation(shift=margin, mirror=mirror, fill_mode="reflect", seed=seed)
-    light = [
-        layers.RandomBrightness(0.3, seed=another_seed(seed, 3), **span),
-        layers.RandomContrast(0.4, seed=another_seed(seed, 4), **span),
+    light, colours = _light(0.3, 0.4, seed), _colours(0.2, seed)
+    return Augmentation([*gentle.layers, larger, *light, *colours], seed, of_colours=colours)
+
+
+def _light(brightness, contrast, seed):
+    """Layers that change how light images are, and how far light and dark lie apart."""
+    return [
+        keras.layers.RandomBrightness(brightness, seed=another_seed(seed, 5), **SPAN),
+        keras.layers.RandomContrast(contrast, seed=another_seed(seed, 6), **SPAN),
     ]
-    colours = [
-        layers.RandomSaturation((0.3, 0.7), seed=another_seed(seed, 5), **span, **LAST),
-        layers.RandomHue(0.1, seed=another_seed(seed, 6), **span, **LAST),
+
+
+def _colours(saturation, seed):
+    """Layers that change the colours of images with three channels."""
+    least, most = 0.5 - saturation, 0.5 + saturation
+    return [
+        keras.layers.RandomSaturation((least, most), seed=another_seed(seed, 7), **SPAN, **LAST),
+        keras.layers.RandomHue(0.1, seed=another_seed(seed, 8), **SPAN, **LAST),
     ]
-    return Augmentation([*gentle.layers, larger, *light], seed, of_colours=colours)

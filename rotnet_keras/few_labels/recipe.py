@@ -27,6 +27,7 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.networks import Model, extractor_takes_unlabelled
 from rotnet_keras._base.values import (
     AtLeastTwo,
+    BatchFunction,
     Count,
     Seed,
     check_count,
@@ -37,6 +38,7 @@ from rotnet_keras.few_labels.probes import linear_probe
 from rotnet_keras.few_labels.semi_supervised import self_train
 from rotnet_keras.heads import Precision, remove_head
 from rotnet_keras.models import conv_blocks_extractor
+from rotnet_keras.running.batches import augment_keeps_shape
 from rotnet_keras.training import pretrain_for_transfer
 
 WIDTHS = (32, 64, 128)  # of the blocks that are pretrained; each halves the images
@@ -66,6 +68,7 @@ def _unlabelled_are_alike(images, unlabelled):
     _network_can_be_had,
     _unlabelled_are_alike,
     extractor_takes_unlabelled,
+    augment_keeps_shape,
 )
 def fit_few_labels(
     images: Images,
@@ -76,6 +79,7 @@ def fit_few_labels(
     num_classes: AtLeastTwo | None = None,
     guess_below: Annotated[int, partial(check_count, least=0)] = 50,
     updates: Count = 1000,
+    augment: BatchFunction | None = None,
     pretrain_epochs: Count = 10,
     precision: Precision = "float32",
     seed: Seed = 0,
@@ -99,6 +103,7 @@ def fit_few_labels(
         guess_below: labels are spread over a graph where there are fewer than this for each class;
             that needs the package graphlearning.
         updates: of self-training.
+        augment: the strong change of images in self-training, as in `self_train`.
         pretrain_epochs: passes over all the images, where `extractor` is None. On Fashion-MNIST 40
             take four times as long as 10 and make half a point more.
         precision: how layers compute while they learn, as in `cast_model`; "mixed_bfloat16" takes
@@ -133,7 +138,7 @@ def fit_few_labels(
     guesses = carried = None
     if spread:
         guesses, carried = pseudo_label(extractor, everything, seed=seed, **known)
-    asked: dict[str, Any] = {"guesses": guesses, "updates": updates}
+    asked: dict[str, Any] = {"guesses": guesses, "updates": updates, "augment": augment}
     network, history = self_train(
         join_blocks(extractor), images, unlabelled=everything, **asked, **known, **how
     )

@@ -27,6 +27,7 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.networks import extractor_takes_images, extractor_takes_unlabelled
 from rotnet_keras._base.values import (
     AtLeastTwo,
+    BatchFunction,
     Count,
     Fraction,
     NotNegative,
@@ -37,7 +38,7 @@ from rotnet_keras._base.values import (
 from rotnet_keras.data.augmentation import gentle_augmentation, strong_augmentation
 from rotnet_keras.heads import Extractor, Precision, attach_head, cast_model, unfreeze
 from rotnet_keras.rotation import NUM_ROTATIONS, numbered_rotation_batches
-from rotnet_keras.running.batches import endless_batches
+from rotnet_keras.running.batches import augment_batch, augment_keeps_shape, endless_batches
 from rotnet_keras.running.fitting import optimise
 
 
@@ -143,6 +144,7 @@ def train_jointly(
     every_class_has_an_image,
     extractor_takes_unlabelled,
     _guesses_fit,
+    augment_keeps_shape,
 )
 def self_train(
     extractor: Extractor,
@@ -157,6 +159,7 @@ def self_train(
     unlabelled_ratio: Count = 3,
     learnt_ratio: Positive = 1.5,
     threshold: Fraction = 0.8,
+    augment: BatchFunction | None = None,
     learning_rate: Positive = 5e-3,
     precision: Precision = "float32",
     seed: Seed = 0,
@@ -184,6 +187,8 @@ def self_train(
         learnt_ratio: sure images for each labelled one that it learns from, at most. Half of those
             that it is asked about take 0.7 of the time of all.
         threshold: probability above which an answer counts as sure.
+        augment: the strong change, a function from a batch of images to the same shape. None is
+            `strong_augmentation`.
         learning_rate: of Adam's first update; it falls to zero along a half cosine.
         precision: how layers compute, as in `cast_model`.
         seed: of the head, order and augmentation.
@@ -215,7 +220,8 @@ def self_train(
         (known,) = np.nonzero(guesses >= 0)
         guessed = unlabelled[known], guesses[known].astype("int32")
     named = _named_batches((images, labels.astype("int32")), guessed, batch_size, seed)
-    pairs = _changed_pairs(unlabelled, batch_size * unlabelled_ratio, seed)
+    strong = augment or strong_augmentation(seed=another_seed(seed, 30))
+    pairs = _changed_pairs(unlabelled, batch_size * unlabelled_ratio, strong, seed)
     dataset = tf.data.Dataset.zip(named, pairs).map(lambda x, pair: ((x[0], *pair), x[1]))
     classifier = _trainable_copy(extractor, num_classes, precision, seed)
     shares = np.bincount(labels, minlength=num_classes) / len(labels)
@@ -264,16 +270,13 @@ def _named_batches(labelled, guessed, batch_size, seed):
     )
 
 
-def _changed_pairs(images, batch_size, seed):
+def _changed_pairs(images, batch_size, strong, seed):
     """Batches of images, each once changed gently and once strongly."""
-    gentle, strong = (
-        gentle_augmentation(seed=another_seed(seed, 20)),
-        strong_augmentation(seed=another_seed(seed, 30)),
-    )
+    gentle = gentle_augmentation(seed=another_seed(seed, 20))
 
     def both(number, x):
         key = tf.stack([tf.constant(seed, tf.int64), number])
-        return gentle(x, seed=key), strong(x, seed=key)
+        return gentle(x, seed=key), augment_batch(strong, x, key)
 
     return endless_batches(images, batch_size, seed=seed).enumerate().map(both)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from rotnet_keras._base.errors import InputError
+
 WINDOW_BYTES = 2**26  # of a stream's images, held to be shuffled
 
 
@@ -12,6 +14,19 @@ def augment_batch(augment, images, seed):
     if getattr(augment, "takes_seed", False):
         return augment(images, seed=tf.cast(seed, tf.int32))
     return augment(images)
+
+
+def augment_keeps_shape(augment, images):  # a relation
+    """What a function makes of a few images has the same shape."""
+    if augment is None:
+        return
+    some = images[:2]
+    try:
+        shape = tuple(augment(some).shape)
+    except Exception as error:  # whatever the user's function raises
+        raise InputError(f"augment must take a batch {some.shape}: {error}") from error
+    if shape != some.shape:
+        raise InputError(f"augment must keep the shape {some.shape} of a batch, got {shape}")
 
 
 def endless_batches(arrays, batch_size, *, start=0, whole_passes=False, augment=None, seed=0):

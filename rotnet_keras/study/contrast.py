@@ -36,7 +36,7 @@ from rotnet_keras.heads import (
     unfreeze,
 )
 from rotnet_keras.rotation import NUM_ROTATIONS, rotate_each
-from rotnet_keras.running.batches import augment_batch, endless_batches
+from rotnet_keras.running.batches import augment_batch, augment_keeps_shape, endless_batches
 from rotnet_keras.running.checkpoint import Checkpoint, CheckpointPath
 from rotnet_keras.running.fitting import compile_for_fit, describe_start, fit
 
@@ -50,7 +50,7 @@ def _can_be_contrasted(extractor, images):
         raise InputError("images must be two or more, to tell one from the other, got 1")
 
 
-@public(_can_be_contrasted)
+@public(_can_be_contrasted, augment_keeps_shape)
 def pretrain_contrast(
     extractor: Extractor,
     images: UnlabelledImages,
@@ -116,7 +116,6 @@ def pretrain_contrast(
     steps = -(-len(images) // batch_size)
     augment = augment or contrast_augmentation(seed=seed)
     turn = rotation_weight > 0
-    _check_views(augment, images[:2])
     model = _with_heads(cast_model(extractor, precision), projection, turn, seed)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs * steps)
     losses = _losses(temperature, rotation_weight)
@@ -135,16 +134,6 @@ def pretrain_contrast(
     plan = {"steps": steps, "epochs": epochs, "name": "pretraining", "verbose": verbose}
     history = fit(model, batches, None, saved, callbacks, **plan)
     return cast_model(_one_head(model, turn), "float32"), history
-
-
-def _check_views(augment, images):
-    """Raise unless what is given changes a batch of images to one of the same shape."""
-    try:
-        shape = tuple(augment(images).shape)
-    except Exception as error:  # whatever the user's function raises
-        raise InputError(f"augment must take a batch {images.shape}: {error}") from error
-    if shape != images.shape:
-        raise InputError(f"augment must keep the shape {images.shape} of a batch, got {shape}")
 
 
 def _with_heads(extractor, projection, turn, seed):
