@@ -114,6 +114,7 @@ def _name_at_ends(ax):
             (1.02, free),
             textcoords=ax.get_yaxis_transform(),
             color=line[0].get_color(),
+            arrowprops={"arrowstyle": "-", "color": line[0].get_color(), "linewidth": 0.6},
         )
         said.set(va="center", fontsize=9)
 
