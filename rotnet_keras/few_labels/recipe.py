@@ -103,7 +103,9 @@ def fit_few_labels(
         guess_below: labels are spread over a graph where there are fewer than this for each class;
             that needs the package graphlearning.
         updates: of self-training.
-        augment: the strong change of images in self-training, as in `self_train`.
+        augment: the strong change of images in self-training, as in `self_train`. Where classes
+            hang on colour or on left and right, `strong_augmentation(colours=False)` or
+            `(mirror=False)`.
         pretrain_epochs: passes over all the images, where `extractor` is None. On Fashion-MNIST 40
             take four times as long as 10 and make half a point more.
         precision: how layers compute while they learn, as in `cast_model`; "mixed_bfloat16" takes

@@ -114,7 +114,7 @@ def _name_at_ends(ax):
             (1.02, free),
             textcoords=ax.get_yaxis_transform(),
             color=line[0].get_color(),
-            arrowprops={"arrowstyle": "-", "color": line[0].get_color(), "linewidth": 0.6},
+            arrowprops={"arrowstyle": "-", "color": line[0].get_color(), "relpos": (0, 0.5)},
         )
         said.set(va="center", fontsize=9)
 
