@@ -165,7 +165,7 @@ def test_selection_in_prose():
     twenty = table[(table["known"] == 0) & (table["number"] == 20)]
     wide = twenty.pivot_table(index=["data", "seed"], columns="method", values="accuracy")
     gains = (wide["typical"] - wide["random"]).groupby(level="data").apply(of_values)
-    (sentence,) = re.findall(r"Labels of twenty garments.*?selection\.csv", README, re.DOTALL)
+    (sentence,) = re.findall(r"Twenty garments.*?selection\.csv", README, re.DOTALL)
     garments, animals = (gains[name] for name in sorted(gains.index, reverse=True))
     assert FIGURE.findall(sentence) == [gains["fashion_mnist"], animals]
     assert garments == gains["fashion_mnist"]
