@@ -1,9 +1,19 @@
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
 from rotnet_keras import plot_accuracies, plot_confusion, plot_history, plot_map
+
+
+@pytest.mark.parametrize("height", [3, 5])
+def test_curves_legend_lies_below_the_name_of_the_axis(height):
+    _, axes = plt.subplots(1, 2, figsize=(12, height), layout="constrained")
+    ax = plot_history({"a": {"accuracy": [0.8, 0.9]}}, ax=axes[0])
+    ax.figure.canvas.draw()
+    legend, name = ax.get_legend().get_window_extent(), ax.xaxis.label.get_window_extent()
+    assert legend.y1 <= name.y0
 
 
 def test_history_draws_validation_dashed_in_the_same_colour():

@@ -31,6 +31,8 @@ def test_what_decides_the_figures_is_text(splits):
     assert "output" not in settings.deciding
     assert settings.asked == settings.deciding
     assert RunSettings(explorer=True).asked == RunSettings().deciding | {"explorer": True}
+    for minutes in (2.5, np.float32(2.5)):  # a number, to be called with again
+        assert RunSettings(minutes=minutes).deciding["minutes"] == 2.5
     held = RunSettings(splits, backbone=two_conv_extractor((12, 12, 1)))
     assert held.in_memory == ["dataset", "backbone"]
     assert held.deciding["dataset"] == "own"

@@ -85,13 +85,13 @@ def _as_text(value):
     if isinstance(value, os.PathLike) and not os.path.isabs(value):
         # Told from a data set of that name, as `load_splits` tells them.
         return os.path.join(os.curdir, os.fsdecode(value))
-    if isinstance(value, np.integer):
-        return int(value)
+    if isinstance(value, np.number):
+        return value.item()
     if isinstance(value, (Splits, keras.Model)):
         return value.name
     if isinstance(value, tuple):  # as JSON gives it back
         return list(value)
-    return value if isinstance(value, (str, int, type(None))) else str(value)
+    return value if isinstance(value, (str, int, float, type(None))) else str(value)
 
 
 def check_data(name, value):

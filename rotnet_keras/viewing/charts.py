@@ -146,8 +146,9 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
     if "accuracy" in metric:  # a share
         ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(alpha=0.3)
-    # Below the axes, in which lines are everywhere.
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8)
+    # Below the axes, in which lines are everywhere; the distance in letters, however high they are.
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 5}
+    ax.legend(ncols=2, fontsize=8, **below)
     return ax
 
 
