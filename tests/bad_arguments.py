@@ -111,6 +111,7 @@ RELATIONS = {
     "images_fit_extractor": {"images": OTHER_SIZES, "validation_images": OTHER_SIZES},
     "images_are_square": {"images": OBLONG},
     "can_be_contrasted": {"images": OBLONG | OTHER_SIZES | size(IMAGES[:1])},
+    "augment_keeps_shape": {"augment": size(lambda images: images[:, 1:])},
     "rotations_are_told": {},  # which are refused beside another task than the table's
     "model_takes_validation": {"validation_data": OTHER_LABELS},
     "extractor_takes_validation": {"validation_data": OTHER_LABELS},
@@ -215,7 +216,16 @@ BODIES = {
     "unpack_zip": {"path": Kind({"unknown name": [GIVEN / "none.zip", GIVEN / "pictures"]})},
 }
 # Anything is true or false, or a matter of Keras's progress bar.
-FLAGS = {"all_rotations", "explorer", "fall_back", "mirror", "quick", "share_weights", "shifted"}
+FLAGS = {
+    "all_rotations",
+    "colours",
+    "explorer",
+    "fall_back",
+    "mirror",
+    "quick",
+    "share_weights",
+    "shifted",
+}
 FLAGS |= {"follow_links", "shuffle", "skip_finished", "verbose", "with_head", "names_at_ends"}
 # Built when the data is there: `make_extractor` looks at these.
 HANDED_ON = {("run_experiment", name) for name in ("backbone", "weights", "layer")}
