@@ -1,17 +1,11 @@
 """The script that makes notebook 05's tables, without its training."""
 
-import pathlib
-import sys
-
+import make_symmetry
 import numpy as np
 import pandas as pd
 import pytest
 
 from rotnet_keras import load_splits
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "notebooks"))
-
-import make_symmetry
 
 
 @pytest.fixture

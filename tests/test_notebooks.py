@@ -4,15 +4,12 @@ import ast
 import json
 import pathlib
 import re
-import sys
 
 import pytest
+from short import SHORT, with_values, without_values
 
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
-sys.path.insert(0, str(NOTEBOOKS))
-
-from short import SHORT, with_values, without_values  # noqa: E402
 
 MOST_LINES, FIRST_CELLS = 20, 3
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}

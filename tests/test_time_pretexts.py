@@ -1,15 +1,9 @@
 """The script that times pretext tasks, on a few tiny images."""
 
-import pathlib
-import sys
-
 import numpy as np
+import time_pretexts
 
 from rotnet_keras import load_splits
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "notebooks"))
-
-import time_pretexts
 
 
 def test_an_epoch_of_some_images_stands_for_one_of_all(monkeypatch):
