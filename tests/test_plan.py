@@ -87,22 +87,3 @@ def test_a_network_is_timed(monkeypatch):
     pixels = keras.Input((4, 4, 1))
     network = keras.Model(pixels, keras.layers.Flatten()(pixels))
     assert jobs_plan.seconds_an_image(network, np.zeros((8, 4, 4, 1), "uint8")) == 2 / 8
-
-
-@pytest.mark.parametrize(
-    ("accelerator", "flags", "wanted"),
-    [
-        ("GPU", "", "mixed_float16"),
-        ("TPU", "", "mixed_bfloat16"),
-        ("CPU", "flags: sse avx512_bf16", "mixed_bfloat16"),
-        ("CPU", "flags: sse amx_bf16 amx_tile", "mixed_bfloat16"),
-        ("CPU", "flags: sse avx2", "float32"),
-        ("CPU", None, "float32"),
-    ],
-)
-def test_precision_is_what_the_machine_has(monkeypatch, tmp_path, accelerator, flags, wanted):
-    if flags is not None:
-        (tmp_path / "cpuinfo").write_text(f"processor: 0\n{flags}\n")
-    monkeypatch.setattr(jobs_plan, "CPU", tmp_path / "cpuinfo")
-    monkeypatch.setattr(jobs_plan, "running_accelerator", lambda: accelerator)
-    assert jobs_plan.suitable_precision() == wanted

@@ -91,6 +91,35 @@ def test_same_seed_same_answers(classifier, extractor):
     np.testing.assert_allclose(extract_features(again, IMAGES), expected, atol=1e-5)
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """What self-training is asked for, without any."""
+    settings = {}
+
+    def train(extractor, *_, num_classes, **how):
+        settings.update(how)
+        return attach_head(extractor, num_classes), None
+
+    monkeypatch.setattr(few_labels_recipe, "self_train", train)
+    return settings
+
+
+@pytest.mark.parametrize(("channels", "updates"), [(1, 1000), (3, 3000)])
+def test_photographs_get_more_updates_where_none_are_asked_for(asked, channels, updates):
+    images, unlabelled = (np.repeat(x, channels, axis=-1) for x in (IMAGES, UNLABELLED))
+    extractor = conv_blocks_extractor((12, 12, channels), (4, 8, 8), seed=1)
+    fit_few_labels(images, LABELS, unlabelled, extractor=extractor, guess_below=0)
+    assert asked["updates"] == updates
+
+
+@pytest.mark.parametrize(("precision", "used"), [(None, "mixed_float16"), ("float32", "float32")])
+def test_the_machine_is_asked_for_the_precision(asked, extractor, monkeypatch, precision, used):
+    monkeypatch.setattr(few_labels_recipe, "suitable_precision", lambda: "mixed_float16")
+    options = {"extractor": extractor, "guess_below": 0, "precision": precision}
+    fit_few_labels(IMAGES, LABELS, UNLABELLED, **options)
+    assert asked["precision"] == used
+
+
 @pytest.mark.slow
 def test_saved_classifier_loads_without_this_package(classifier, tmp_path):
     classifier.save(tmp_path / "classifier.keras")

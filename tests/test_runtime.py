@@ -151,3 +151,22 @@ def test_a_model_of_one_backend_gives_the_same_under_the_other(tmp_path, run_pro
     for name, model in models.items():
         ours = model.predict(images, verbose=0)
         np.testing.assert_allclose(outputs[name], ours, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "flags", "wanted"),
+    [
+        ("GPU", "", "mixed_float16"),
+        ("TPU", "", "mixed_bfloat16"),
+        ("CPU", "flags: sse avx512_bf16", "mixed_bfloat16"),
+        ("CPU", "flags: sse amx_bf16 amx_tile", "mixed_bfloat16"),
+        ("CPU", "flags: sse avx2", "float32"),
+        ("CPU", None, "float32"),
+    ],
+)
+def test_precision_is_what_the_machine_has(monkeypatch, tmp_path, accelerator, flags, wanted):
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor: 0\n{flags}\n")
+    monkeypatch.setattr(runtime, "CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(runtime, "running_accelerator", lambda: accelerator)
+    assert runtime.suitable_precision() == wanted

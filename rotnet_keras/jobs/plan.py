@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import pathlib
 import time
 
 import numpy as np
@@ -13,7 +12,6 @@ from rotnet_keras.data.look import suitable_size
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.running.runtime import running_accelerator
 
-CPU = pathlib.Path("/proc/cpuinfo")
 PASSES = 300_000  # images that pretraining is shown in all, however many different ones there are
 FEWEST, MOST = 10, 200  # times that it is shown each
 TIMED = 512  # images
@@ -162,15 +160,3 @@ def seconds_an_image(network, images):
 def size_for(files):
     """Pixels a side that suit pictures and this machine, where no size is asked for."""
     return suitable_size(files, most=64 if running_accelerator() == "CPU" else 128)
-
-
-def suitable_precision():
-    """What this machine computes fastest in while it learns, of what learns as well."""
-    accelerator = running_accelerator()
-    if accelerator != "CPU":
-        return "mixed_float16" if accelerator == "GPU" else "mixed_bfloat16"
-    try:
-        flags = CPU.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & {*flags.split()} else "float32"

@@ -44,7 +44,6 @@ from rotnet_keras.jobs.plan import (
     make_plan,
     seconds_an_image,
     size_for,
-    suitable_precision,
 )
 from rotnet_keras.jobs.pretext import against_rotation
 from rotnet_keras.jobs.results import FILE, is_blogs_data, results_of
@@ -52,6 +51,7 @@ from rotnet_keras.jobs.settings import DIVISION, NETWORK, kept_plan, write_setti
 from rotnet_keras.prediction import save_classifier
 from rotnet_keras.running.lines import in_words, say
 from rotnet_keras.running.progress import Whole
+from rotnet_keras.running.runtime import suitable_precision
 from rotnet_keras.training import pretrain, pretrain_for_transfer
 from rotnet_keras.viewing.maps import begin_map, umap_points
 from rotnet_keras.viewing.tensorboard import FEATURES

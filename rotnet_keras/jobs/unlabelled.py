@@ -8,8 +8,9 @@ from rotnet_keras._base.model_files import load_model
 from rotnet_keras.data.folders import list_pictures
 from rotnet_keras.data.pictures import read_with_levels
 from rotnet_keras.deployment.embedding import embed_pictures, save_features
-from rotnet_keras.jobs.plan import make_plan, size_for, suitable_precision
+from rotnet_keras.jobs.plan import make_plan, size_for
 from rotnet_keras.jobs.pretraining import run_pretraining
+from rotnet_keras.running.runtime import suitable_precision
 
 FEATURES = "features.npz"
 

@@ -25,6 +25,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 PCI_DEVICES, GOOGLE = pathlib.Path("/sys/bus/pci/devices"), "0x1ae0"
 NVIDIA = pathlib.Path("/dev/nvidiactl")
+CPU = pathlib.Path("/proc/cpuinfo")
 
 
 class Runtime(NamedTuple):
@@ -159,6 +160,18 @@ def running_accelerator():
     import tensorflow as tf
 
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+
+
+def suitable_precision():
+    """What this machine computes fastest in while it learns, of what learns as well."""
+    accelerator = running_accelerator()
+    if accelerator != "CPU":
+        return "mixed_float16" if accelerator == "GPU" else "mixed_bfloat16"
+    try:
+        flags = CPU.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & {*flags.split()} else "float32"
 
 
 def _choose_backend(accelerator, *, several):
