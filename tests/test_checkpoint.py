@@ -88,10 +88,17 @@ class Clock(keras.callbacks.Callback):
 
 def test_the_file_is_written_every_ten_seconds_and_at_the_end(images, pretrain, path, monkeypatch):
     clock = Clock(path)
-    monkeypatch.setattr(checkpoint, "EVERY", 10.0)
+    monkeypatch.setenv(checkpoint.EVERY, "10")
     monkeypatch.setattr(checkpoint, "time", clock)
     pretrain(images, epochs=7, callbacks=[clock])
     assert clock.written == [3, 6, 7]
+
+
+@pytest.mark.parametrize("seconds", ["soon", "", "-1", "nan"])
+def test_seconds_that_are_none(seconds, path, monkeypatch):
+    monkeypatch.setenv(checkpoint.EVERY, seconds)
+    with pytest.raises(ValueError, match=f"CHECKPOINT_SECONDS must be .* got '{seconds}'"):
+        checkpoint.Checkpoint(path, {})
 
 
 def test_a_finished_run_is_only_read(images, pretrain, path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import pathlib
 import time
@@ -22,8 +23,7 @@ from rotnet_keras.running.hosts import alone, from_every_host, host_share
 
 FACTS = "rotnet_keras"
 DIGEST = f"{FACTS}_digest"
-# Seconds from one writing to the next; short epochs would spend their time on it.
-EVERY = float(os.environ.get("ROTNET_KERAS_CHECKPOINT_SECONDS", "10"))
+EVERY = "ROTNET_KERAS_CHECKPOINT_SECONDS"
 SHARED = "first images of hosts"  # a setting that only runs on as many hosts have in common
 
 
@@ -59,7 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, path, settings, callbacks=()):
         super().__init__()
-        self.path = pathlib.Path(path)
+        self.path, self.every = pathlib.Path(path), _seconds_between()
         if not os.access(self.path.parent, os.W_OK):  # said before an epoch's work, not after it
             raise FileError(f"checkpoint must lie in a folder that can be written, got {path}")
         counting = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
@@ -110,7 +110,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.logs.append({name: float(value) for name, value in logs.items()})
         self.stopped = self.model.stop_training
         is_last = self.stopped or epoch + 1 == self.params["epochs"]
-        if is_last or time.monotonic() - self.written >= EVERY:
+        if is_last or time.monotonic() - self.written >= self.every:
             self._write()
             self.written = time.monotonic()
 
@@ -166,6 +166,18 @@ class Checkpoint(keras.callbacks.Callback):
         return InputError(
             f"checkpoint {self.path} cannot be read ({error}): delete it to start anew"
         )
+
+
+def _seconds_between():
+    """From one writing to the next; short epochs would spend their time on it."""
+    text = os.environ.get(EVERY, "10")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise InputError(f"{EVERY} must be a number of seconds, got {text!r}")
+    return seconds
 
 
 def _weights_file(model, beside):
