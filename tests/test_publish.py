@@ -1,7 +1,9 @@
 """Making an extractor with its facts and card, on tiny images; going on after a stop."""
 
+import importlib
 import inspect
 import json
+import re
 
 import keras
 import numpy as np
@@ -56,6 +58,10 @@ def test_files_facts_and_card(recipe, tmp_path, eagerly):
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     assert card == publish.render_card(facts)
     assert "DIGITS's digits" in card
+    named = re.findall(r"`rotnet_keras\.([\w.]+)\.([A-Z]+)`", card)
+    assert named == [("models", "NETWORKS"), ("study.arms", "ARMS")]
+    for module, name in named:
+        assert hasattr(importlib.import_module(f"rotnet_keras.{module}"), name)
     assert "| pretraining | 1 epochs, 5 updates, 8 different images in a batch, each turned" in card
 
 

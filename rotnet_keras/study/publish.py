@@ -61,7 +61,7 @@ def arms_of(blocks):
 
 
 RECIPES = {
-    # That of the blog post, shown its images for longer than `run_experiment` does.
+    # That of `run_pretraining`.
     "two_conv_fashion_mnist": Recipe(
         "two_conv",
         {"epochs": 10, "batch_size": 64, "all_rotations": True, "precision": "float32"},
