@@ -1,0 +1,43 @@
+"""Write MNIST's digits, centred, as class folders: python notebooks/centre_digits.py digits_centred
+
+As MNIST comes, where a digit lies in its frame gives its rotation away (notebook 05). One more
+black row and column put it on the middle pixel. Then the study takes them like any pictures:
+python -m rotnet_keras study --images digits_centred --image-size 29
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+from tqdm.auto import tqdm
+
+EDGES = [(0, 0), (0, 1), (0, 1)]  # of images, rows and columns
+
+
+def write_centred(images, labels, folder):
+    """Write `(N, H, W)` digits of 0..255, each into the folder of its label."""
+    for label in np.unique(labels):
+        (folder / str(label)).mkdir(parents=True)
+    pairs = zip(np.pad(images, EDGES), labels, strict=True)
+    for number, (image, label) in enumerate(tqdm(pairs, folder.name, total=len(labels))):
+        Image.fromarray(image).save(folder / str(label) / f"{number:05}.png")
+
+
+def main():
+    """Write both parts of MNIST, as the folders `train` and `test`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path, help="a new folder")
+    folder = parser.parse_args().folder
+    if folder.exists():
+        raise SystemExit(f"{parser.prog}: FOLDER must be a new one, {folder} is there already")
+    for part in ("train", "test"):
+        images, labels = tfds.as_numpy(
+            tfds.load("mnist", split=part, batch_size=-1, as_supervised=True)
+        )
+        write_centred(images[..., 0], labels, folder / part)
+
+
+if __name__ == "__main__":
+    main()
