@@ -170,7 +170,7 @@ RELATIONS = {
     "of_these_features": {"familiar": Kind({"wrong size": [OF_OTHERS]})},
     "all_classes_met": {},
     "has_one_output": {},
-    "network_can_be_had": {},
+    "networks_can_be_had": {},
     "unlabelled_can_be_turned": {},
     "patience_needs_validation": {},
     "only_names_are_read": {},

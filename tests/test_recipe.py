@@ -91,6 +91,37 @@ def test_same_seed_same_answers(classifier, extractor):
     np.testing.assert_allclose(extract_features(again, IMAGES), expected, atol=1e-5)
 
 
+def test_several_networks_answer_as_the_mean_of_their_opinions(extractor, monkeypatch):
+    """The first is the one given, the second is like it, pretrained with another seed."""
+    pretrained = []
+
+    def pretrain(fresh, images, *, epochs, seed, **_):
+        assert (images.shape, epochs) == ((60, 12, 12, 1), 3)
+        pretrained.append((seed, fresh))
+        return attach_head(fresh, 4), None
+
+    monkeypatch.setattr(few_labels_recipe, "pretrain_for_transfer", pretrain)
+    given = IMAGES, LABELS, UNLABELLED
+    options = QUICK | {"seed": 5}
+    both, _ = fit_few_labels(
+        *given, extractor=extractor, num_networks=2, pretrain_epochs=3, **options
+    )
+    ((seed, fresh),) = pretrained
+    assert [layer.name for layer in fresh.layers] == [layer.name for layer in extractor.layers]
+    assert not np.allclose(fresh.get_weights()[0], extractor.get_weights()[0])
+    each = [(extractor, 5), (fresh, seed)]
+    alone = [fit_few_labels(*given, extractor=x, **options | {"seed": s})[0] for x, s in each]
+    mean = np.mean([np.exp(extract_features(model, IMAGES)) for model in alone], axis=0)
+    np.testing.assert_allclose(np.exp(extract_features(both, IMAGES)), mean, atol=1e-4)
+
+
+def test_several_networks_are_pretrained_on_square_images(extractor):
+    oblong = np.zeros((12, 12, 10, 1), "uint8")
+    network = conv_blocks_extractor((12, 10, 1), (4, 8))
+    with pytest.raises(ValueError, match=r"images must be .* square .*12, 10"):
+        fit_few_labels(oblong, LABELS, oblong, extractor=network, num_networks=2, **QUICK)
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """What self-training is asked for, without any."""
@@ -194,7 +225,7 @@ def test_wrong_arguments(extractor, arguments, message):
 
 
 def test_a_wrong_strong_change_is_said_before_anything_is_trained(monkeypatch):
-    monkeypatch.setattr(few_labels_recipe, "_pretrained", None)
+    monkeypatch.setattr(few_labels_recipe, "_trunks", None)
     with pytest.raises(ValueError, match=r"augment must keep the shape .* got \(2, 11, 12, 1\)"):
         fit_few_labels(IMAGES, LABELS, UNLABELLED, augment=lambda x: x[:, 1:], **QUICK)
 

@@ -30,13 +30,14 @@ from rotnet_keras._base.values import (
     BatchFunction,
     Count,
     Seed,
+    another_seed,
     check_count,
 )
 from rotnet_keras.blocks import join_blocks
 from rotnet_keras.few_labels.graph import pseudo_label
 from rotnet_keras.few_labels.probes import linear_probe
 from rotnet_keras.few_labels.semi_supervised import self_train
-from rotnet_keras.heads import Precision, remove_head
+from rotnet_keras.heads import Precision, remove_head, with_random_weights
 from rotnet_keras.models import conv_blocks_extractor
 from rotnet_keras.running.batches import augment_keeps_shape
 from rotnet_keras.running.runtime import suitable_precision
@@ -44,6 +45,7 @@ from rotnet_keras.training import pretrain_for_transfer
 
 WIDTHS = (32, 64, 128)  # of the blocks that are pretrained; each halves the images
 UPDATES, UPDATES_IN_COLOUR = 1000, 3000
+APART = 1000  # between the seeds of two networks; what one draws has seeds that lie closer
 
 
 def usual_updates(image_shape):
@@ -51,9 +53,11 @@ def usual_updates(image_shape):
     return UPDATES if image_shape[-1] == 1 else UPDATES_IN_COLOUR
 
 
-def _network_can_be_had(images, extractor):
+def _networks_can_be_had(images, extractor, num_networks):
     if extractor is not None:
         check_fits(images.shape[1:], extractor)
+        if num_networks > 1:
+            check_upright(images)
     elif min(check_upright(images).shape[1:3]) < 2 ** len(WIDTHS):
         raise InputError(
             f"images must be of {2 ** len(WIDTHS)} pixels or more a side for the network that is "
@@ -72,7 +76,7 @@ def _unlabelled_are_alike(images, unlabelled):
 @public(
     one_label_an_image,
     every_class_has_an_image,
-    _network_can_be_had,
+    _networks_can_be_had,
     _unlabelled_are_alike,
     extractor_takes_unlabelled,
     augment_keeps_shape,
@@ -88,6 +92,7 @@ def fit_few_labels(
     updates: Count | None = None,
     augment: BatchFunction | None = None,
     pretrain_epochs: Count = 10,
+    num_networks: Count = 1,
     precision: Precision | None = None,
     seed: Seed = 0,
     verbose: str | int = "auto",
@@ -98,7 +103,8 @@ def fit_few_labels(
     its features, and take the surer half as labels, too; self-train the network, with a head that
     reads all blocks but the first; average what it says about an image and its mirror image with
     two other opinions, on its features before and after: where labels were spread, those of the
-    nearest images in a graph, else those of linear probes.
+    nearest images in a graph, else those of linear probes. Several networks do all that, each by
+    itself, and the average is of all their opinions.
 
     Args:
         images: `(N, S, S, C)` array of pixels 0..255.
@@ -115,8 +121,10 @@ def fit_few_labels(
         augment: the strong change of images in self-training, as in `self_train`. Where classes
             hang on colour or on left and right, `strong_augmentation(colours=False)` or
             `(mirror=False)`.
-        pretrain_epochs: passes over all the images, where `extractor` is None. On Fashion-MNIST 40
-            take four times as long as 10 and make half a point more.
+        pretrain_epochs: passes over all the images, of each network that is not given. On
+            Fashion-MNIST 40 take four times as long as 10 and make half a point more.
+        num_networks: that are trained and averaged, one after the other. Two made a point more on
+            photographs of animals (one run), and nothing on Fashion-MNIST.
         precision: how layers compute while they learn, as in `cast_model`. None asks the machine:
             what it computes fastest in, of what learns as well.
         seed: of everything random.
@@ -125,7 +133,7 @@ def fit_few_labels(
     Returns:
         `(model, history)`: `keras.Model` from images to logarithms of class probabilities
         `(B, num_classes)`, made of Keras's own parts, so that it loads without this package; and
-        Keras's `History` of self-training.
+        Keras's `History` of self-training, of the last network.
 
     Raises:
         MissingPackageError: the labels must be spread and graphlearning is not installed.
@@ -139,35 +147,53 @@ def fit_few_labels(
         0.96
     """
     num_classes = classes_of(labels, num_classes)
-    updates = updates or usual_updates(images.shape[1:])
     # The labelled ones first, where the graph looks for them.
     everything = images if unlabelled is None else np.concatenate([images, unlabelled])
-    how: dict[str, Any] = {"precision": precision or suitable_precision(), "seed": seed}
-    how["verbose"] = verbose
-    if extractor is None:
-        extractor = _pretrained(everything, pretrain_epochs, **how)
+    how: dict[str, Any] = {"precision": precision or suitable_precision(), "verbose": verbose}
     known: dict[str, Any] = {"labels": labels, "num_classes": num_classes}
+    asked = {"updates": updates or usual_updates(images.shape[1:]), "augment": augment}
     spread = unlabelled is not None and len(labels) < guess_below * num_classes
-    guesses = carried = None
-    if spread:
-        guesses, carried = pseudo_label(extractor, everything, seed=seed, **known)
-    asked: dict[str, Any] = {"guesses": guesses, "updates": updates, "augment": augment}
-    network, history = self_train(
-        join_blocks(extractor), images, unlabelled=everything, **asked, **known, **how
-    )
-    trained = remove_head(network)
-    if spread:
-        opinions = [carried, pseudo_label(trained, everything, seed=seed, **known)[1]]
-    else:
-        probe: dict[str, Any] = {"unlabelled": everything, "shifted": True} | known
-        opinions = [linear_probe(x, images, **probe) for x in (extractor, trained)]
-    return _averaged([_with_mirror(network), *opinions]), history
+    fit = _fit_spread if spread else _fit_probed
+    opinions = []
+    for trunk, own in _trunks(extractor, num_networks, everything, pretrain_epochs, seed, **how):
+        said, history = fit(trunk, images, everything, known=known, seed=own, **asked, **how)
+        opinions += said
+    return _averaged(opinions), history
 
 
-def _pretrained(images, epochs, *, seed, **how):
-    fresh = conv_blocks_extractor(images.shape[1:], WIDTHS, seed=seed)
-    model, _ = pretrain_for_transfer(fresh, images, epochs=epochs, seed=seed, **how)
-    return remove_head(model)
+def _trunks(given, number, images, epochs, seed, **how):
+    """The networks to fit, each with a seed of its own: the one given, others pretrained here."""
+    for own in (another_seed(seed, APART * each) for each in range(number)):
+        if given is not None and own == seed:
+            yield given, own
+            continue
+        if given is None:
+            fresh = conv_blocks_extractor(images.shape[1:], WIDTHS, seed=own)
+        else:
+            fresh = with_random_weights(given, seed=own)
+        model, _ = pretrain_for_transfer(fresh, images, epochs=epochs, seed=own, **how)
+        yield remove_head(model), own
+
+
+def _fit_spread(extractor, images, everything, *, known, seed, **how):
+    """Three opinions of one network, where labels are few enough to be spread."""
+    guesses, carried = pseudo_label(extractor, everything, seed=seed, **known)
+    how |= {"guesses": guesses, "seed": seed} | known
+    network, history = _self_trained(extractor, images, everything, **how)
+    _, again = pseudo_label(remove_head(network), everything, seed=seed, **known)
+    return [_with_mirror(network), carried, again], history
+
+
+def _fit_probed(extractor, images, everything, *, known, seed, **how):
+    """Three opinions of one network, two of them linear probes."""
+    network, history = _self_trained(extractor, images, everything, seed=seed, **known, **how)
+    probe: dict[str, Any] = {"unlabelled": everything, "shifted": True} | known
+    probes = [linear_probe(x, images, **probe) for x in (extractor, remove_head(network))]
+    return [_with_mirror(network), *probes], history
+
+
+def _self_trained(extractor, images, everything, **how):
+    return self_train(join_blocks(extractor), images, unlabelled=everything, **how)
 
 
 def _with_mirror(network):
