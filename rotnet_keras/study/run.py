@@ -230,7 +230,6 @@ def free_memory():
 def _result(run, extractor, splits):
     """Fit and test one arm: its part of the row."""
     arm, start = ARMS[run["arm"]], time.perf_counter()
-    given = arm.settings_for(splits.image_shape)
     classifier = arm.fit(
         extractor,
         *splits.labelled,
@@ -238,12 +237,12 @@ def _result(run, extractor, splits):
         num_classes=splits.num_classes,
         seed=run["seed"],
         precision=run["precision"],
-        **given,
+        **arm.settings,
     )
     seconds = round(time.perf_counter() - start, 1)
     settings = {
         name: " ".join(map(str, value)) if isinstance(value, tuple) else value
-        for name, value in given.items()
+        for name, value in arm.settings.items()
     }
     return settings | {
         "seconds": seconds,
