@@ -32,15 +32,10 @@ def run(program, **options):
     return done.stdout
 
 
-def test_import_is_lazy_and_quick():
+def test_import_is_lazy():
     heavy = ["tensorflow", "keras", "umap", "matplotlib", "sklearn", "tensorflow_datasets", "numpy"]
-    program = (
-        "import sys, time; start = time.perf_counter(); import rotnet_keras; "
-        f"print(time.perf_counter() - start, *[m for m in {heavy} if m in sys.modules])"
-    )
-    seconds, *loaded = run(program).split()
-    assert loaded == []
-    assert float(seconds) < 0.3
+    program = f"import rotnet_keras, sys; print(*[m for m in {heavy} if m in sys.modules])"
+    assert run(program).split() == []
 
 
 # What notebooks of version 0.1 may use; no name goes without an alias and a release between.
