@@ -9,9 +9,10 @@ import argparse
 import pathlib
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
 from tqdm.auto import tqdm
+
+from rotnet_keras.data.named import load_named
 
 EDGES = [(0, 0), (0, 1), (0, 1)]  # of images, rows and columns
 
@@ -32,10 +33,9 @@ def main():
     folder = parser.parse_args().folder
     if folder.exists():
         raise SystemExit(f"{parser.prog}: FOLDER must be a new one, {folder} is there already")
+    digits = load_named("mnist", data_dir=None, manual_dir=None, image_size=None, fit="crop")
     for part in ("train", "test"):
-        images, labels = tfds.as_numpy(
-            tfds.load("mnist", split=part, batch_size=-1, as_supervised=True)
-        )
+        images, labels = digits[part]
         write_centred(images[..., 0], labels, folder / part)
 
 

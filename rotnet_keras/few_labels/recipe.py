@@ -163,37 +163,32 @@ def fit_few_labels(
 
 def _trunks(given, number, images, epochs, seed, **how):
     """The networks to fit, each with a seed of its own: the one given, others pretrained here."""
-    for own in (another_seed(seed, APART * each) for each in range(number)):
-        if given is not None and own == seed:
-            yield given, own
-            continue
-        if given is None:
-            fresh = conv_blocks_extractor(images.shape[1:], WIDTHS, seed=own)
-        else:
-            fresh = with_random_weights(given, seed=own)
-        model, _ = pretrain_for_transfer(fresh, images, epochs=epochs, seed=own, **how)
+    make = partial(conv_blocks_extractor, images.shape[1:], WIDTHS)
+    if given is not None:
+        make = partial(with_random_weights, given)
+        yield given, seed
+    for each in range(0 if given is None else 1, number):
+        own = another_seed(seed, APART * each)
+        model, _ = pretrain_for_transfer(make(seed=own), images, epochs=epochs, seed=own, **how)
         yield remove_head(model), own
 
 
 def _fit_spread(extractor, images, everything, *, known, seed, **how):
     """Three opinions of one network, where labels are few enough to be spread."""
     guesses, carried = pseudo_label(extractor, everything, seed=seed, **known)
-    how |= {"guesses": guesses, "seed": seed} | known
-    network, history = _self_trained(extractor, images, everything, **how)
+    asked = {"unlabelled": everything, "guesses": guesses, "seed": seed} | known | how
+    network, history = self_train(join_blocks(extractor), images, **asked)
     _, again = pseudo_label(remove_head(network), everything, seed=seed, **known)
     return [_with_mirror(network), carried, again], history
 
 
 def _fit_probed(extractor, images, everything, *, known, seed, **how):
     """Three opinions of one network, two of them linear probes."""
-    network, history = _self_trained(extractor, images, everything, seed=seed, **known, **how)
+    asked = {"unlabelled": everything, "seed": seed} | known | how
+    network, history = self_train(join_blocks(extractor), images, **asked)
     probe: dict[str, Any] = {"unlabelled": everything, "shifted": True} | known
     probes = [linear_probe(x, images, **probe) for x in (extractor, remove_head(network))]
     return [_with_mirror(network), *probes], history
-
-
-def _self_trained(extractor, images, everything, **how):
-    return self_train(join_blocks(extractor), images, unlabelled=everything, **how)
 
 
 def _with_mirror(network):
