@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rotnet_keras import ci95, summarise_study
+from rotnet_keras import ci95, select_to_label, summarise_study
 
 ROOT = pathlib.Path(__file__).parents[1]
 TABLES = ROOT / "notebooks" / "results"
@@ -161,14 +161,18 @@ def test_which_pretext_in_prose():
 
 
 def test_selection_in_prose():
-    table = pd.read_csv(TABLES / "selection.csv")
-    twenty = table[(table["known"] == 0) & (table["number"] == 20)]
-    wide = twenty.pivot_table(index=["data", "seed"], columns="method", values="accuracy")
-    gains = (wide["typical"] - wide["random"]).groupby(level="data").apply(of_values)
-    (sentence,) = re.findall(r"Twenty garments.*?selection\.csv", README, re.DOTALL)
-    garments, animals = (gains[name] for name in sorted(gains.index, reverse=True))
-    assert FIGURE.findall(sentence) == [gains["fashion_mnist"], animals]
-    assert garments == gains["fashion_mnist"]
+    table = pd.read_csv(TABLES / "selection.csv").query("known == 0")
+    keys = ["data", "number", "seed"]
+    wide = table.pivot_table(index=keys, columns="method", values="accuracy")
+    gains = (wide["typical"] - wide["random"]).groupby(level=keys[:2]).apply(of_values)
+    garments, animals = (gains[data].to_dict() for data in ("fashion_mnist", "cifar10_animals"))
+    (sentence,) = re.findall(r"twenty garments.*?selection\.csv", README, re.DOTALL)
+    assert FIGURE.findall(sentence) == [garments[20], animals[20]]
+    sentence = prose_of("04_your_own_images.ipynb")
+    sentence = sentence[sentence.index("Ten labels chosen so") : sentence.index("selection.csv")]
+    assert FIGURE.findall(sentence) == [garments[10], animals[10]]
+    (docstring,) = re.findall(r"A linear probe of 10.*?seeds", select_to_label.__doc__, re.DOTALL)
+    assert FIGURE.findall(docstring) == [*garments.values(), *animals.values()]
 
 
 def test_notebook_04_says_in_prose_what_its_table_holds():
