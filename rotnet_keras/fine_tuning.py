@@ -39,7 +39,7 @@ from rotnet_keras.heads import (
     unfreeze,
     with_random_weights,
 )
-from rotnet_keras.running.batches import endless_batches
+from rotnet_keras.running.batches import augment_keeps_shape, endless_batches
 from rotnet_keras.running.checkpoint import Checkpoint, CheckpointPath
 from rotnet_keras.running.devices import whole_batches
 from rotnet_keras.running.fitting import (
@@ -90,6 +90,7 @@ ALL_FIT = (  # what must hold between the arguments of an arm
     _all_classes_met,
     _extractor_takes_validation,
     patience_needs_validation,
+    augment_keeps_shape,
 )
 
 
@@ -236,6 +237,7 @@ def train_from_scratch(
     model_has_labels,
     model_takes_validation,
     patience_needs_validation,
+    augment_keeps_shape,
     earlier=EARLIER,
 )
 def fit_classifier(

@@ -23,7 +23,12 @@ from rotnet_keras._base.values import (
     got,
     is_whole,
 )
-from rotnet_keras.running.batches import augment_batch, drawn_indices, stream_batches
+from rotnet_keras.running.batches import (
+    augment_batch,
+    augment_keeps_shape,
+    drawn_indices,
+    stream_batches,
+)
 
 NUM_ROTATIONS = len(ANGLES)
 ROTATION_NAMES = tuple(f"{angle}°" for angle in ANGLES)
@@ -145,7 +150,7 @@ def rotate_each(images: SquareBatch, labels: Turns) -> tf.Tensor:
     return tf.where(labels >= 2, tf.reverse(images, [2]), images)
 
 
-@public()
+@public(augment_keeps_shape)
 def rotation_dataset(
     images: UprightImages,
     *,
@@ -180,7 +185,7 @@ def rotation_dataset(
     Raises:
         InputError: no images, or images that are not square, not finite, of no fixed size, or with
             labels; a `batch_size` or `shuffle_buffer` below 1; `rotations` that are not quarter
-            turns; an `augment` that cannot be called, or a `seed` out of its range.
+            turns; an `augment` that changes a batch's shape, or a `seed` out of its range.
 
     Example:
         >>> images = np.zeros((100, 28, 28, 1), "uint8")

@@ -28,6 +28,7 @@ from rotnet_keras.rotation import (
     numbered_rotation_batches,
     rotation_dataset,
 )
+from rotnet_keras.running.batches import augment_keeps_shape
 from rotnet_keras.running.checkpoint import Checkpoint, CheckpointPath
 from rotnet_keras.running.devices import check_share, local_devices
 from rotnet_keras.running.fitting import compile_classifier, describe_start, fit
@@ -52,7 +53,7 @@ UNKNOWN_LENGTH = "one of unknown length: state it with tf.data.experimental.asse
 PretextImages = Annotated[np.ndarray | tf.data.Dataset, _counted]
 
 
-@public(_images_fit_extractor)
+@public(_images_fit_extractor, augment_keeps_shape)
 def pretrain(
     extractor: Extractor,
     images: PretextImages,

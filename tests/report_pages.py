@@ -23,7 +23,7 @@ def write(tmp_path, results):
 
     def write(name=".", *, pictures=PICTURES, **changes):
         folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         written = copy.deepcopy(results)
         for key, value in changes.items():
             deep = isinstance(value, dict) and key != "arms"

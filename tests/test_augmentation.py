@@ -101,9 +101,10 @@ def test_only_strong_augmentation_tilts(kind, tilted):
     assert np.median(np.array(heights) > 1) == tilted  # a level line lies in one row
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, contrast_augmentation])
 def test_a_seed_of_its_own_makes_a_batch_a_function_of_it(images, kind):
     """Whatever was drawn before, in tf.data and outside of it; and two kinds differ."""
+    images = np.concatenate([images, images // 2, images // 4], axis=-1)
 
     def change(seed, skipped=0, own=0):
         augment = kind(seed=own)
@@ -127,6 +128,7 @@ def test_strong_augmentation_recolours_images_of_three_channels_alone(images):
     )
     assert np.isin(plain, [0, *np.unique(coloured)]).all()
     assert not np.isin(changed, [0, *np.unique(coloured)]).all()
+    assert (changed[..., 1] > changed[..., 0]).any()  # light alone keeps the first one ahead
     assert 0 <= changed.min() <= changed.max() <= 255
     for grey in (images, coloured[..., :2]):
         left_alone = (strong_augmentation(colours=colours)(grey) for colours in (False, True))

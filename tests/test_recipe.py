@@ -23,7 +23,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 12, 12, 1), "uint8")
 LABELS = np.repeat([0, 1, 2], [2, 4, 6])
 UNLABELLED = RNG.integers(0, 256, (48, 12, 12, 1), "uint8")
-QUICK = {"updates": 2, "guess_below": 0, "verbose": 0}
+QUICK = {"updates": 2, "guess_below": 0, "precision": "float32", "verbose": 0}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,7 @@ def test_several_networks_answer_as_the_mean_of_their_opinions(extractor, monkey
         *given, extractor=extractor, num_networks=2, pretrain_epochs=3, **options
     )
     ((seed, fresh),) = pretrained
+    assert seed != 5
     assert [layer.name for layer in fresh.layers] == [layer.name for layer in extractor.layers]
     assert not np.allclose(fresh.get_weights()[0], extractor.get_weights()[0])
     each = [(extractor, 5), (fresh, seed)]
@@ -120,6 +121,28 @@ def test_several_networks_are_pretrained_on_square_images(extractor):
     network = conv_blocks_extractor((12, 10, 1), (4, 8))
     with pytest.raises(ValueError, match=r"images must be .* square .*12, 10"):
         fit_few_labels(oblong, LABELS, oblong, extractor=network, num_networks=2, **QUICK)
+
+
+def test_several_networks_are_all_pretrained_where_none_is_given(asked, monkeypatch):
+    """Each from weights of its own."""
+    fresh = []
+
+    def pretrain(network, *_, seed, **__):
+        fresh.append((seed, network.get_weights()[0]))
+        return attach_head(network, 4), None
+
+    monkeypatch.setattr(few_labels_recipe, "pretrain_for_transfer", pretrain)
+    fit_few_labels(IMAGES, LABELS, UNLABELLED, num_networks=2, **QUICK | {"seed": 5})
+    (first, one), (second, other) = fresh
+    assert first == 5 != second
+    assert not np.allclose(one, other)
+
+
+def test_several_networks_are_refused_where_the_given_one_has_a_head(extractor):
+    """Before the first is trained."""
+    options = QUICK | {"num_networks": 2}
+    with pytest.raises(ValueError, match="extractor must be without a head"):
+        fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=attach_head(extractor, 4), **options)
 
 
 @pytest.fixture
@@ -172,9 +195,8 @@ def test_saved_classifier_loads_without_this_package(classifier, tmp_path):
 
 
 def test_a_network_is_pretrained_where_none_is_given(without_graphlearning):
-    classifier, _ = fit_few_labels(
-        IMAGES, LABELS, UNLABELLED, pretrain_epochs=1, precision="mixed_bfloat16", **QUICK
-    )
+    options = QUICK | {"precision": "mixed_bfloat16"}
+    classifier, _ = fit_few_labels(IMAGES, LABELS, UNLABELLED, pretrain_epochs=1, **options)
     assert classifier.output_shape == (None, 3)
     assert classifier.output.dtype == "float32"
     assert np.isfinite(extract_features(classifier, IMAGES)).all()
@@ -186,12 +208,12 @@ def test_labels_alone_are_enough_and_none_are_guessed(extractor, without_graphle
     assert classifier.output_shape == (None, 3)
 
 
-def test_guessing_needs_graphlearning_and_says_how_to_get_it(
-    extractor, without_graphlearning, eagerly
+def test_guessing_needs_graphlearning_and_says_so_before_training(
+    without_graphlearning, monkeypatch
 ):
-    options = QUICK | {"guess_below": 5, "updates": 1}
+    monkeypatch.setattr(few_labels_recipe, "pretrain_for_transfer", None)
     with pytest.raises(ImportError, match="pip install graphlearning"):
-        fit_few_labels(IMAGES, LABELS, UNLABELLED, extractor=extractor, **options)
+        fit_few_labels(IMAGES, LABELS, UNLABELLED, **QUICK | {"guess_below": 5})
 
 
 def test_no_labels_are_guessed_from_the_threshold_on(extractor, without_graphlearning, eagerly):

@@ -123,8 +123,9 @@ def test_pictures_are_within_the_page(report):
     ],
 )
 def test_the_blogs_figures_stand_beside_its_data_alone(report, changes, told):
-    page = report("results", **changes)  # the page names its folder, and this test's says "blog"
-    assert ("blog" in page.said) == told
+    page = report("results", **changes)
+    said = page.said.replace(page.path.parent.as_posix(), "")  # which names this test
+    assert ("blog" in said) == told
     head = page.tables[ACCURACIES][0]
     assert head == ["arm", *["the blog"] * told, "short training", "long training"]
 
@@ -214,9 +215,12 @@ def test_what_the_run_did_not_do_is_not_in_the_page(report, without, with_it, pi
 
 
 def test_the_call_and_the_commands_can_be_typed_again(report):
-    page = report("my results", asked={"minutes": 2.5})
+    """The classifier's place is written as the folder's was, as the terminal writes it."""
+    page = report("deep/my results", asked={"minutes": 2.5})
+    model = (page.path.parent / "classifier.keras").as_posix()
+    assert f"--model '{model}' new_pictures" in page.said
+    assert f"load_model('{model}')" in page.said
     assert "rk.run_experiment('fashion_mnist', num_labels=1000, seed=7, minutes=2.5)" in page.said
-    assert "--model 'my results/classifier.keras' new_pictures" in page.said
 
 
 def test_a_command_is_said_where_there_is_one(report):

@@ -262,7 +262,7 @@ def _spread(points, labels, method="laplace", neighbours=NEIGHBOURS, keep=0.5):
     """Labels and sureness of all points from the labels of some; the rest have -1."""
     known = np.flatnonzero(labels >= 0)
     classes, codes = np.unique(labels[known], return_inverse=True)
-    model = getattr(_graphlearning().ssl, method)(_neighbour_graph(points, neighbours))
+    model = getattr(need_graphlearning().ssl, method)(_neighbour_graph(points, neighbours))
     model.fit(known, codes)
     scores = (model.prob - model.prob.mean(axis=0)) / model.prob.std()
     scores += balancing_offsets(scores, np.bincount(codes) / len(codes))
@@ -287,7 +287,7 @@ def _neighbour_graph(points, neighbours):
     neighbours = min(neighbours, len(points) - 1)
     search = NearestNeighbors(n_neighbors=neighbours + 1, algorithm="brute").fit(points)
     distances, indices = search.kneighbors(points)
-    return _graphlearning().weightmatrix.knn(None, neighbours, knn_data=(indices, distances))
+    return need_graphlearning().weightmatrix.knn(None, neighbours, knn_data=(indices, distances))
 
 
 def _principal(features, dimensions, seed):
@@ -322,7 +322,8 @@ def _soft_vote(features, projection, offset, points, votes, temperature):
     return model
 
 
-def _graphlearning():
+def need_graphlearning():
+    """The package, or an error that says how to get it."""
     try:
         import graphlearning  # needs a C compiler to install: only whoever spreads labels needs it
     except ImportError as error:

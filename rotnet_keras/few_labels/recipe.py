@@ -34,10 +34,10 @@ from rotnet_keras._base.values import (
     check_count,
 )
 from rotnet_keras.blocks import join_blocks
-from rotnet_keras.few_labels.graph import pseudo_label
+from rotnet_keras.few_labels.graph import need_graphlearning, pseudo_label
 from rotnet_keras.few_labels.probes import linear_probe
 from rotnet_keras.few_labels.semi_supervised import self_train
-from rotnet_keras.heads import Precision, remove_head, with_random_weights
+from rotnet_keras.heads import Precision, check_extractor, remove_head, with_random_weights
 from rotnet_keras.models import conv_blocks_extractor
 from rotnet_keras.running.batches import augment_keeps_shape
 from rotnet_keras.running.runtime import suitable_precision
@@ -50,7 +50,7 @@ APART = 1000  # between the seeds of two networks; what one draws has seeds that
 
 def usual_updates(image_shape):
     """Of self-training: photographs go on getting better where garments and digits do not."""
-    return UPDATES if image_shape[-1] == 1 else UPDATES_IN_COLOUR
+    return UPDATES_IN_COLOUR if image_shape[-1] == 3 else UPDATES
 
 
 def _networks_can_be_had(images, extractor, num_networks):
@@ -58,6 +58,7 @@ def _networks_can_be_had(images, extractor, num_networks):
         check_fits(images.shape[1:], extractor)
         if num_networks > 1:
             check_upright(images)
+            check_extractor("extractor", extractor)
     elif min(check_upright(images).shape[1:3]) < 2 ** len(WIDTHS):
         raise InputError(
             f"images must be of {2 ** len(WIDTHS)} pixels or more a side for the network that is "
@@ -119,11 +120,12 @@ def fit_few_labels(
             photographs of animals they take 2.5 times as long and make two to three points more, on
             Fashion-MNIST half a point.
         augment: the strong change of images in self-training, as in `self_train`. Where classes
-            hang on colour or on left and right, `strong_augmentation(colours=False)` or
-            `(mirror=False)`.
+            hang on colour, `strong_augmentation(colours=False)`. An image and its mirror image
+            get one answer, whatever it is.
         pretrain_epochs: passes over all the images, of each network that is not given. On
             Fashion-MNIST 40 take four times as long as 10 and make half a point more.
-        num_networks: that are trained and averaged, one after the other. Two made a point more on
+        num_networks: that are trained and averaged, one after the other. Beside an `extractor`, the
+            others are like it and start from random weights and rotations. Two made a point more on
             photographs of animals (one run), and nothing on Fashion-MNIST.
         precision: how layers compute while they learn, as in `cast_model`. None asks the machine:
             what it computes fastest in, of what learns as well.
@@ -153,6 +155,8 @@ def fit_few_labels(
     known: dict[str, Any] = {"labels": labels, "num_classes": num_classes}
     asked = {"updates": updates or usual_updates(images.shape[1:]), "augment": augment}
     spread = unlabelled is not None and len(labels) < guess_below * num_classes
+    if spread:
+        need_graphlearning()  # said before anything is trained
     fit = _fit_spread if spread else _fit_probed
     opinions = []
     for trunk, own in _trunks(extractor, num_networks, everything, pretrain_epochs, seed, **how):
@@ -166,9 +170,11 @@ def _trunks(given, number, images, epochs, seed, **how):
     make = partial(conv_blocks_extractor, images.shape[1:], WIDTHS)
     if given is not None:
         make = partial(with_random_weights, given)
-        yield given, seed
-    for each in range(0 if given is None else 1, number):
+    for each in range(number):
         own = another_seed(seed, APART * each)
+        if each == 0 and given is not None:
+            yield given, own
+            continue
         model, _ = pretrain_for_transfer(make(seed=own), images, epochs=epochs, seed=own, **how)
         yield remove_head(model), own
 

@@ -67,9 +67,9 @@ def save_report(
     explorer = first / "explorer.html"
     shown = _of_all(list(runs.values())) | _of_one(first, runs[first])
     shown["explorer"] = explorer.relative_to(folder).as_posix() if explorer.exists() else ""
-    model = (first / "classifier.keras").relative_to(folder.parent).as_posix()
+    model = (first / "classifier.keras").as_posix()
     shown |= {"command": command, "folders": [place.name for place in runs]}
-    shown["model"] = shlex.quote(model)
+    shown |= {"model": shlex.quote(model), "file": repr(model)}
     filters = {"number": _number, "count": "{:,.0f}".format}
     replace_text(folder / PAGE, render("jobs", PAGE, filters=filters, **shown))
     return folder / PAGE

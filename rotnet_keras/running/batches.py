@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.values import got
 
 WINDOW_BYTES = 2**26  # of a stream's images, held to be shuffled
 
@@ -17,16 +18,20 @@ def augment_batch(augment, images, seed):
 
 
 def augment_keeps_shape(augment, images):  # a relation
-    """What a function makes of a few images has the same shape."""
-    if augment is None:
+    """What a function makes of a few images in `tf.data.Dataset.map` has the same shape."""
+    if augment is None or isinstance(images, tf.data.Dataset):
         return
     some = images[:2]
     try:
-        shape = tuple(augment(some).shape)
+        changed = next(iter(tf.data.Dataset.from_tensors(some).map(augment)))
     except Exception as error:  # whatever the user's function raises
-        raise InputError(f"augment must take a batch {some.shape}: {error}") from error
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"augment must take a batch {some.shape} as tf.data.Dataset.map gives it: {reason}"
+        ) from error
+    shape = tuple(changed.shape) if hasattr(changed, "shape") else changed
     if shape != some.shape:
-        raise InputError(f"augment must keep the shape {some.shape} of a batch, got {shape}")
+        raise InputError(f"augment must keep the shape {some.shape} of a batch, got {got(shape)}")
 
 
 def endless_batches(arrays, batch_size, *, start=0, whole_passes=False, augment=None, seed=0):
