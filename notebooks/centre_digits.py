@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
+from rotnet_keras._base.errors import InputError
 from rotnet_keras.data.named import load_named
 
 EDGES = [(0, 0), (0, 1), (0, 1)]  # of images, rows and columns
@@ -29,11 +30,14 @@ def write_centred(images, labels, folder):
 def main():
     """Write both parts of MNIST, as the folders `train` and `test`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=pathlib.Path, help="a new folder")
+    parser.add_argument("folder", metavar="FOLDER", type=pathlib.Path, help="a new folder")
     folder = parser.parse_args().folder
     if folder.exists():
-        raise SystemExit(f"{parser.prog}: FOLDER must be a new one, {folder} is there already")
-    digits = load_named("mnist", data_dir=None, manual_dir=None, image_size=None, fit="crop")
+        parser.error(f"FOLDER must be a new one, got {folder}, which is there already")
+    try:
+        digits = load_named("mnist", data_dir=None, manual_dir=None, image_size=None, fit="crop")
+    except InputError as error:
+        parser.error(str(error))
     for part in ("train", "test"):
         images, labels = digits[part]
         write_centred(images[..., 0], labels, folder / part)

@@ -24,7 +24,7 @@ def extractor():
 
 def fit_arm(name, network, *, num_classes=3, seed=5, **settings):
     how = {"unlabelled": UNLABELLED, "num_classes": num_classes, "seed": seed}
-    settings = ARMS[name].settings | settings
+    settings = ARMS[name].settings_for((12, 12, 1)) | settings
     return ARMS[name].fit(network, IMAGES, LABELS, precision="float32", **how, **settings)
 
 
@@ -124,6 +124,12 @@ def test_pretext_free_arms_are_those_named():
     without = {name for name, arm in ARMS.items() if not arm.pretext}
     assert without == {"raw pixels", "random probe", "from scratch", "self-trained from scratch"}
     assert all(isinstance(arm, Arm) for arm in ARMS.values())
+
+
+@pytest.mark.parametrize(("channels", "updates"), [(1, 1000), (3, 3000)])
+@pytest.mark.parametrize("name", ["self-trained", "self-trained from scratch"])
+def test_photographs_are_self_trained_for_longer(name, channels, updates):
+    assert ARMS[name].settings_for((32, 32, channels)) == {"updates": updates}
 
 
 @pytest.mark.parametrize("name", ARMS)

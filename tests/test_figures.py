@@ -56,6 +56,17 @@ def photographs(both):
 
 
 @pytest.fixture(scope="module")
+def digits(both):
+    """What pretraining is worth to two arms, of MNIST as it comes."""
+    table = both.query("dataset == 'mnist'")
+    wide = table.pivot_table(
+        index=["num_labels", "seed"], columns="arm", values="test_accuracy"
+    ).groupby("num_labels")
+    pairs = (("fine-tuned", "from scratch"), ("blocks 2 + 3 probe", "random probe"))
+    return {of_values(rows[a] - rows[b]) for a, b in pairs for _, rows in wide}
+
+
+@pytest.fixture(scope="module")
 def main_job():
     return pd.read_csv(TABLES / "main_job.csv")
 
@@ -107,23 +118,29 @@ def figures_of_the_study(study):
     )
     for _, pairs in (by_length[40] - by_length[10]).dropna().groupby(level=["arm", "num_labels"]):
         known.add(of_values(pairs))
+    five = network.query("pretrain_epochs == 5 and num_labels == 1000")
+    by_turns = five.query("arm == 'blocks 2 + 3 probe'").pivot_table(
+        index="seed", columns="rotations", values="test_accuracy"
+    )
+    others = by_turns.columns.drop("0 90 180 270")
+    known |= {of_values(by_turns["0 90 180 270"] - by_turns[other]) for other in others}
     return known
 
 
-def test_label_budgets_in_prose(study, photographs):
+def test_label_budgets_in_prose(study, photographs, digits):
     figures = FIGURE.findall(prose_of("02_label_budgets.ipynb"))
     assert len(figures) > 10
-    assert {*figures} <= figures_of_the_study(study) | photographs
+    assert {*figures} <= figures_of_the_study(study) | photographs | digits
 
 
-def test_figures_at_the_top_in_prose(study, photographs):
+def test_figures_at_the_top_in_prose(study, photographs, digits):
     """Before the first command; digits' loss is of notebook 05's table."""
     transfer = pd.read_csv(TABLES / "rotation_transfer.csv").query("data == 'digits'")
     lost = of_values(transfer["fine-tuned"] - transfer["from scratch"])
     figures = FIGURE.findall(README[: README.index("## Start")])
     assert lost in figures
     assert len(figures) >= 12
-    assert {*figures} - {lost} <= figures_of_the_study(study) | photographs
+    assert {*figures} - {lost} <= figures_of_the_study(study) | photographs | digits
 
 
 def test_what_digits_gain_in_prose():
@@ -175,7 +192,7 @@ def test_selection_in_prose():
     assert FIGURE.findall(docstring) == [*garments.values(), *animals.values()]
 
 
-def test_notebook_04_says_in_prose_what_its_table_holds():
+def test_notebook_04_says_in_prose_what_its_table_holds(photographs):
     path = ROOT / "notebooks" / "04_your_own_images.ipynb"
     cells = {c["id"]: c for c in json.loads(path.read_text(encoding="utf-8"))["cells"]}
     text = "".join(cells["classifier-reading"]["source"])
@@ -184,3 +201,6 @@ def test_notebook_04_says_in_prose_what_its_table_holds():
     rows = "".join(table["text/plain"]).splitlines()
     of_test = {row.rsplit(None, 2)[0].strip(): row.split()[-1] for row in rows[1:]}
     assert said == [of_test["fit_few_labels"], of_test["from scratch"]]
+    gains = FIGURE.findall(text)
+    assert gains
+    assert {*gains} <= photographs

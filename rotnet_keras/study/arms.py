@@ -19,7 +19,7 @@ from rotnet_keras.blocks import cut_at_block
 from rotnet_keras.data.augmentation import gentle_augmentation
 from rotnet_keras.few_labels.graph import pseudo_label
 from rotnet_keras.few_labels.probes import linear_probe, nearest_neighbours, pixel_probe
-from rotnet_keras.few_labels.recipe import fit_few_labels
+from rotnet_keras.few_labels.recipe import fit_few_labels, usual_updates
 from rotnet_keras.few_labels.semi_supervised import train_jointly
 from rotnet_keras.heads import attach_head, cast_model, freeze, unfreeze, with_random_weights
 from rotnet_keras.models import normalised_convolution
@@ -28,11 +28,21 @@ from rotnet_keras.running.fitting import optimise
 
 
 class Arm(NamedTuple):
-    """A way to a classifier: the function, its settings, and whether it uses the pretext task."""
+    """A way to a classifier: the function, its settings, and whether it uses the pretext task.
+
+    A setting may hang on the images: then it is a function of their shape.
+    """
 
     fit: Callable
     settings: dict[str, Any]
     pretext: bool = True
+
+    def settings_for(self, image_shape):
+        """The settings for images of a shape, `(H, W, C)`."""
+        return {
+            name: value(image_shape) if callable(value) else value
+            for name, value in self.settings.items()
+        }
 
 
 def raw_pixels(extractor, images, labels, *, num_classes=None, strength, **_):
@@ -138,7 +148,9 @@ ARMS = {
     "raw pixels": _arm(raw_pixels, {"strength": 0.01}, pretext=False),
     "random probe": _arm(random_probe, PROBE, pretext=False),
     "from scratch": _arm(scratch, FASTER, pretext=False),
-    "self-trained from scratch": _arm(self_trained_scratch, {"updates": 1000}, pretext=False),
+    "self-trained from scratch": _arm(
+        self_trained_scratch, {"updates": usual_updates}, pretext=False
+    ),
     "frozen, new head": _arm(frozen_head, FASTER),
     "fine-tuned": _arm(tuned, UPDATES),
     **{f"block {k} probe": _arm(block_probe, PROBE | {"blocks": (k,)}) for k in range(1, 6)},
@@ -147,7 +159,7 @@ ARMS = {
     "conv head": _arm(conv_head, {**FASTER, "block": 2}),
     "joint (S4L)": _arm(joint, {**UPDATES, "weight": 1.0}),
     "labels spread": _arm(spread_probe, {}),
-    "self-trained": _arm(self_trained, {"updates": 1000}),
+    "self-trained": _arm(self_trained, {"updates": usual_updates}),
 }
 
 

@@ -230,6 +230,7 @@ def free_memory():
 def _result(run, extractor, splits):
     """Fit and test one arm: its part of the row."""
     arm, start = ARMS[run["arm"]], time.perf_counter()
+    given = arm.settings_for(splits.image_shape)
     classifier = arm.fit(
         extractor,
         *splits.labelled,
@@ -237,12 +238,12 @@ def _result(run, extractor, splits):
         num_classes=splits.num_classes,
         seed=run["seed"],
         precision=run["precision"],
-        **arm.settings,
+        **given,
     )
     seconds = round(time.perf_counter() - start, 1)
     settings = {
         name: " ".join(map(str, value)) if isinstance(value, tuple) else value
-        for name, value in arm.settings.items()
+        for name, value in given.items()
     }
     return settings | {
         "seconds": seconds,
