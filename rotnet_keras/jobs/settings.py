@@ -85,7 +85,7 @@ def _as_text(value):
     if isinstance(value, os.PathLike) and not os.path.isabs(value):
         # Told from a data set of that name, as `load_splits` tells them.
         return os.path.join(os.curdir, os.fsdecode(value))
-    if isinstance(value, np.number):
+    if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (Splits, keras.Model)):
         return value.name

@@ -176,7 +176,7 @@ def _seconds_between():
     except ValueError:
         seconds = math.nan
     if not seconds >= 0:
-        raise InputError(f"{EVERY} must be a number of seconds, got {text!r}")
+        raise InputError(f"{EVERY} must be a number of seconds, 0 or more, got {text!r}")
     return seconds
 
 
