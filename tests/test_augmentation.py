@@ -9,6 +9,7 @@ from rotnet_keras.data.augmentation import (
     gentle_augmentation,
     strong_augmentation,
 )
+from rotnet_keras.rotation import rotation_dataset
 
 pytestmark = pytest.mark.backend
 
@@ -99,6 +100,12 @@ def test_only_strong_augmentation_tilts(kind, tilted):
     lines[:, 14] = 255
     heights = [len(set(np.nonzero(image)[0])) for image in np.asarray(kind()(lines))]
     assert np.median(np.array(heights) > 1) == tilted  # a level line lies in one row
+
+
+def test_being_tried_does_not_move_on_what_is_drawn(images):
+    tried, new = gentle_augmentation(seed=3), gentle_augmentation(seed=3)
+    rotation_dataset(images, augment=tried)  # which looks at what becomes of two images
+    np.testing.assert_array_equal(np.asarray(tried(images)), np.asarray(new(images)))
 
 
 @pytest.mark.parametrize("kind", [*KINDS, contrast_augmentation])

@@ -116,9 +116,9 @@ def strong_augmentation(
 
     Returns:
         As `gentle_augmentation`. Images are tilted by up to 15 degrees and stretched or shrunk by
-        up to 12 percent, which leaves black edges; then brightness changes by up to 0.4 of 255,
-        contrast by up to a half, hue by up to 0.1 of its circle, and saturation; at last a
-        rectangle of 2 to 25 percent of each becomes black. Pixels stay within 0..255.
+        up to 12 percent, which leaves black edges. Of three channels, brightness then changes by
+        up to 0.4 of 255, contrast by up to a half, hue by up to 0.1 of its circle, and saturation.
+        At last a rectangle of 2 to 25 percent of each becomes black. Pixels stay within 0..255.
 
     Raises:
         InputError: as `gentle_augmentation`.
