@@ -12,7 +12,7 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.keras_private import all_layers
 from rotnet_keras._base.networks import AnyKerasModel, Model, check_functional
 from rotnet_keras._base.values import Count, Seed
-from rotnet_keras.running.runtime import running_accelerator
+from rotnet_keras.running.runtime import mixed_precision
 
 HEAD = "head"
 Precision = Literal["float32", "mixed", "mixed_bfloat16", "mixed_float16"]
@@ -228,7 +228,7 @@ def cast_model(model: Model, precision: Precision) -> keras.Model:
         ('bfloat16', 'float32')
     """
     if precision == "mixed":
-        precision = "mixed_float16" if running_accelerator() == "GPU" else "mixed_bfloat16"
+        precision = mixed_precision()
 
     def cast(layer):
         if not isinstance(layer, keras.layers.Layer):  # an operation, as in `x / 127.5`

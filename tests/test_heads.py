@@ -16,8 +16,8 @@ from small_networks import (
 )
 
 import rotnet_keras as rk
-from rotnet_keras import heads
 from rotnet_keras.heads import cast_model
+from rotnet_keras.running import runtime
 
 
 def train_a_little(model, images):
@@ -219,7 +219,7 @@ def test_casting_there_and_back(images, precision):
     [("CPU", "mixed_bfloat16"), ("TPU", "mixed_bfloat16"), ("GPU", "mixed_float16")],
 )
 def test_mixed_is_what_the_accelerator_has(extractor, monkeypatch, accelerator, precision):
-    monkeypatch.setattr(heads, "running_accelerator", lambda: accelerator)
+    monkeypatch.setattr(runtime, "running_accelerator", lambda: accelerator)
     assert cast_model(extractor, "mixed").get_layer("conv1").dtype_policy.name == precision
 
 

@@ -162,16 +162,20 @@ def running_accelerator():
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
+def mixed_precision():
+    """What is called mixed on what computes here."""
+    return "mixed_float16" if running_accelerator() == "GPU" else "mixed_bfloat16"
+
+
 def suitable_precision():
     """What this machine computes fastest in while it learns, of what learns as well."""
-    accelerator = running_accelerator()
-    if accelerator != "CPU":
-        return "mixed_float16" if accelerator == "GPU" else "mixed_bfloat16"
+    if running_accelerator() != "CPU":
+        return mixed_precision()
     try:
         flags = CPU.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "float32"
-    return "mixed_bfloat16" if {"amx_bf16", "avx512_bf16"} & {*flags.split()} else "float32"
+    return mixed_precision() if {"amx_bf16", "avx512_bf16"} & {*flags.split()} else "float32"
 
 
 def _choose_backend(accelerator, *, several):
