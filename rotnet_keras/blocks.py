@@ -119,8 +119,19 @@ def _on_grid(maps, grid):
     return keras.layers.Flatten("channels_last")(maps)
 
 
+def need_blocks(extractor):
+    """A relation: the network has cut points."""
+    if extractor is not None and not block_names(extractor):
+        raise InputError(
+            "extractor must have blocks, layers named block1, block2 and so on, got "
+            f"{extractor.name!r} without any"
+        )
+
+
 def layers_of_blocks(extractor, blocks):
     """Return the names of the layers that numbers or names mean, or raise if one gives no maps."""
+    if not blocks:  # which none were asked for means
+        need_blocks(extractor)
     names = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
     maps = [extractor.get_layer(name).output for name in names]
     if not all(isinstance(x, keras.KerasTensor) and len(x.shape) == 4 for x in maps):

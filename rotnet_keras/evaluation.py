@@ -100,13 +100,24 @@ def predict_classes(model: Classifier, images: Images, *, batch_size: Count = 10
 
 def most_likely(logits):
     """The place of the largest logit of each row `(N, K)`, or raise where there is no telling."""
-    if not np.isfinite(logits).all():
-        wrong = np.count_nonzero(~np.isfinite(logits).all(axis=1))
-        raise InputError(
-            f"model must give finite logits, got NaN or infinity for {wrong} of {len(logits)} "
-            "images: its training has diverged, or it computes in too low a precision"
-        )
+    _all_finite("model must give finite logits", logits)
     return logits.argmax(axis=1)
+
+
+def finite_features(extractor, images):
+    """What `extract_features` returns, or raise where scikit-learn could do nothing with it."""
+    features = extract_features(extractor, images)
+    _all_finite("extractor must give finite features", features)
+    return features
+
+
+def _all_finite(must, values):
+    sound = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if not sound.all():
+        raise InputError(
+            f"{must}, got NaN or infinity for {np.count_nonzero(~sound)} of {len(values)} images: "
+            "its training has diverged, or it computes in too low a precision"
+        )
 
 
 @public(one_label_an_image, model_takes_images, model_has_labels)

@@ -23,6 +23,7 @@ from bad_values import (
     Kind,
 )
 from hypothesis import strategies as st
+from small_networks import batch_norm_extractor
 from valid_calls import EXTRACTOR, FEATURES, GIVEN, IMAGES, LABELS, PUBLIC, SPREAD, arguments_of
 
 import rotnet_keras
@@ -81,6 +82,7 @@ GUESSES = WHOLE.optional() | {
     "wrong size": [np.zeros(7, int)],
     "out of range": [LABELS * 0 - 1, LABELS + 1, LABELS - 2],
 }
+NO_BLOCKS = Kind({"wrong kind": [batch_norm_extractor()]})
 OF_OTHERS = rotnet_keras.Familiar(*(np.ones(sides) for sides in (3, (2, 3), (6, 2), (), ())))
 # By the relation's name; to those with nothing here, two arguments are good, only not together.
 RELATIONS = {
@@ -171,6 +173,8 @@ RELATIONS = {
     "all_classes_met": {},
     "has_one_output": {},
     "networks_can_be_had": {},
+    "need_blocks": {"extractor": NO_BLOCKS},
+    "baseline_is_one": {},
     "unlabelled_can_be_turned": {},
     "patience_needs_validation": {},
     "only_names_are_read": {},
@@ -197,6 +201,7 @@ BODIES = {
     "cut_at_block": {"block": BLOCK},
     "first_filters": {"extractor": Kind({"empty": [FLAT]})},
     "make_extractor": {"backbone": NAME, "image_shape": SMALL, **BUILT},
+    "pseudo_label": {"extractor": NO_BLOCKS},
     "make_splits": {
         "unlabelled": OTHER_SIZES,
         "test": OTHER_LABELS | size((IMAGES[:, :8], LABELS)),

@@ -109,7 +109,7 @@ def stub_all(patch):
         patch.setitem(owner.NETWORKS, "two_conv", lambda *_: Network())
     patch.setattr(pretraining, "load_splits", tiny_splits)
     fits = tiny_study.fits(patch)
-    patch.setattr(study_run, "_fitting_arms", lambda _: [*study_run.ARMS])
+    patch.setattr(study_run, "fitting_arms", lambda _: [*study_run.ARMS])
     patch.setattr(study_pretexts, "load_model", lambda _: None)
     patch.setattr(study_pretexts, "rotation_accuracy", lambda *_, **__: 0.5)
     patch.setattr(cli_jobs, "_draw_study", lambda _, __, path: replace_text(path, "drawn"))

@@ -4,6 +4,7 @@ import pytest
 from small_networks import batch_norm_extractor, moved, weights
 
 from rotnet_keras import (
+    InputError,
     attach_head,
     block_names,
     conv_blocks_extractor,
@@ -69,3 +70,8 @@ def test_all_blocks_but_the_first_are_joined_by_default(images):
     np.testing.assert_array_equal(join_blocks(extractor)(images), expected)
     one = conv_blocks_extractor((12, 12, 1), (4,), seed=1)
     np.testing.assert_array_equal(join_blocks(one)(images), join_blocks(one, [1])(images))
+
+
+def test_a_network_without_blocks_is_refused():
+    with pytest.raises(InputError, match="extractor must have blocks, layers named block1"):
+        join_blocks(batch_norm_extractor())

@@ -293,3 +293,15 @@ def test_a_folder_that_is_not_there_is_said_before_the_work(images, pretrain, tm
     path = tmp_path / "nowhere" / "net.weights.h5"
     with pytest.raises(OSError, match=r"checkpoint must lie in a folder that can be written, got"):
         pretrain(images, checkpoint=path, callbacks=[started])
+
+
+def test_epochs_with_and_without_validation_images_are_one_history(images, pretrain):
+    """What the first call has watched, a second one need not."""
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(images, validation_images=images[:4], callbacks=[StopAfter(2)])
+    for _ in range(2):
+        _, history = pretrain(images)
+        told = history.history
+        assert sorted(told) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+        assert np.isnan(told["val_loss"]).tolist() == [False, False, True, True]
+        assert np.isfinite(told["loss"]).all()

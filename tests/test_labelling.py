@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -202,3 +203,19 @@ def test_a_sheet_shows_each_picture_above_its_words(channels):
     assert (spots[:, 1] > bottom).all()
     assert (spots[:8, 1] < top[8]).all()
     assert (right[:7] < left[1:8]).all()
+
+
+@pytest.mark.parametrize("place", [".", "pool"])
+def test_the_output_may_lie_around_the_pictures(pool, place):
+    for number in (2, 5):  # the second time, the sheet of the first lies there
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # passed over: 1 .csv
+            assert select(pool, "--number", str(number), "--output", place) == 0
+    assert sorted(pd.read_csv(pool.parent / place / LIST.name)["file"]) == sorted(
+        name.replace("=", "./=") if name.startswith("=") else name for name in POOL
+    )
+
+
+def test_a_folder_that_is_not_there(pool):
+    with pytest.raises(DatasetError, match=r"folder must be an existing folder, got pol.*pool"):
+        choose_pictures("extractor.keras", "pol", 1)

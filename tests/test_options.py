@@ -174,3 +174,17 @@ def test_the_version_is_said(capsys):
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"rotnet_keras {rotnet_keras.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["pretrain", "--devices", "two"], "--devices: must be a whole number, got 'two'"),
+        (["predict", "--ground", "a", "x"], "--ground: must be whole numbers with commas between"),
+        (["select", "--number", "0", "x"], "--number: must be at least 1, got 0"),
+    ],
+)
+def test_what_is_no_number_is_said_in_words(capsys, typed, said):
+    with pytest.raises(SystemExit):
+        main(typed)
+    assert said in capsys.readouterr().err

@@ -87,3 +87,16 @@ def test_a_network_is_timed(monkeypatch):
     pixels = keras.Input((4, 4, 1))
     network = keras.Model(pixels, keras.layers.Flatten()(pixels))
     assert jobs_plan.seconds_an_image(network, np.zeros((8, 4, 4, 1), "uint8")) == 2 / 8
+
+
+def test_the_verdicts_pairs_take_nothing_from_the_rest():
+    """Planned anew after each stage, they are what is left, and never why others are shortened."""
+    fixed = {name: FIXED[name] for name in ("pretraining", "classifiers", "recipe", "verdict")}
+    schedule = Schedule(Plan(5, 47, 100), fixed, (1e-3, 1000, 40))
+    alone = sum(schedule.seconds.values())
+    available = alone + 4.5 * (100 + FIXED["recipe"])
+    for _ in range(2):
+        schedule.fit(available)
+        assert schedule.plan == Plan(5, 47, 100, pairs=2)
+    schedule.fit(available, slowness=1.5)
+    assert schedule.plan == Plan(5, 47, 100, pairs=1)

@@ -112,6 +112,13 @@ def test_a_folder_as_the_data_set_is_read_as_its_options_say(folder, tmp_path, m
         run_pretraining(tmp_path / "all", image_size=12, output=tmp_path / "output")
 
 
+def test_numbers_of_numpy_are_written_like_others(tmp_path, images):
+    few = {"images": images, "network": "two_conv", "verbose": 0, "output": tmp_path}
+    run_pretraining(epochs=np.int64(1), batch_size=np.int64(4), **few)
+    written = json.loads((tmp_path / "pretraining.json").read_text())
+    assert written["epochs"] == 1
+
+
 def test_unknown_network_and_folder_without_size(tmp_path, folder):
     with pytest.raises(ValueError, match=r"network must be one of .*'two_conv'\), got 'resnet'"):
         run_pretraining(network="resnet", output=tmp_path)

@@ -264,3 +264,30 @@ def test_probes_of_networks_that_compute_in_reduced_precision(images, policy):
         assert np.isfinite(classifier.to_keras()(images)).all()
     finally:
         keras.config.set_dtype_policy(before)
+
+
+NEED_NUMBERS = {
+    "linear_probe": rk.linear_probe,
+    "nearest_neighbours": rk.nearest_neighbours,
+    "soft_neighbours": rk.soft_neighbours,
+    "measure_gain": rk.measure_gain,
+    "select_to_label": lambda extractor, images, _: rk.select_to_label(extractor, images, number=2),
+}
+
+
+@pytest.mark.parametrize("name", NEED_NUMBERS)
+def test_features_that_are_not_finite_are_refused(extractor, name):
+    diverged = rk.copy_model(extractor)
+    diverged.set_weights([np.full_like(w, np.nan) for w in diverged.get_weights()])
+    with pytest.raises(InputError, match="must give finite features, got NaN or infinity for 24"):
+        NEED_NUMBERS[name](diverged, IMAGES, LABELS)
+
+
+def test_what_is_averaged_is_float32_whatever_the_policy(extractor):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert block_features(extractor).output.dtype == "float32"
+        assert rk.soft_neighbours(extractor, IMAGES, LABELS).output.dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy(before)

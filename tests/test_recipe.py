@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 import valid_calls
+from small_networks import batch_norm_extractor
 
 from rotnet_keras import (
+    InputError,
     attach_head,
     conv_blocks_extractor,
     extract_features,
@@ -257,3 +259,9 @@ def test_images_too_small_to_pretrain_on(tmp_path):
     small = {"images": images, "unlabelled": images, "extractor": None}
     with pytest.raises(ValueError, match=r"images must be of 8 pixels or more .*\(6, 7, 7, 1\)"):
         valid_calls.call("fit_few_labels", tmp_path, **small)
+
+
+def test_a_network_without_blocks_is_refused_before_anything_is_trained():
+    images, labels = np.zeros((4, 12, 12, 1), "uint8"), np.arange(4) % 2
+    with pytest.raises(InputError, match=r"^fit_few_labels: extractor must have blocks"):
+        fit_few_labels(images, labels, images, extractor=batch_norm_extractor(), updates=1)

@@ -103,7 +103,6 @@ DIFFER = "by their seed alone, got seed_0 and seed_1 with other"
     [
         ({"asked": {"num_labels": 50}}, f"{DIFFER} num_labels$"),
         ({"asked": {"quick": True, "fit": "pad"}}, f"{DIFFER} fit, quick$"),
-        ({"asked": {"explorer": True}}, f"{DIFFER} explorer$"),
         ({"asked": {}, "arms": with_given()}, "folder must hold .*runs with the same arms, got"),
     ],
 )
@@ -113,6 +112,13 @@ def test_runs_that_differ_in_more_than_their_seed_are_refused(write, tmp_path, c
     with pytest.raises(ValueError, match=said):
         save_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_an_explorer_of_one_seed_is_no_other_run(write, tmp_path):
+    """As the seeds are that an earlier call, with one, has finished."""
+    write("seed_0", seed=0, asked={"seed": 0, "explorer": True})
+    write("seed_1", seed=1, asked={"seed": 1})
+    assert save_report(tmp_path).exists()
 
 
 @pytest.fixture(params=[False, True], ids=["one", "several"])

@@ -6,6 +6,7 @@ import pytest
 from small_networks import block_of_pixels, brightest_quarter, corners
 
 from rotnet_keras import InputError, ci95, conv_blocks_extractor, select_to_label
+from rotnet_keras.few_labels import selection as few_labels_selection
 from rotnet_keras.few_labels.selection import (
     ENOUGH,
     FEW,
@@ -15,6 +16,7 @@ from rotnet_keras.few_labels.selection import (
     typical_points,
     unsure_points,
 )
+from rotnet_keras.study import selection as study_selection
 from rotnet_keras.study.selection import measure_selection, summarise_selection, with_others
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 1), "uint8")
@@ -182,3 +184,39 @@ def test_rows_of_other_data_stay_in_the_file(tmp_path):
     both.to_csv(tmp_path / "rows.csv", index=False)
     again = with_others(rows[:1].assign(data="a"), tmp_path / "rows.csv")
     assert again["data"].tolist() == ["b", "b", "a"]
+
+
+def test_unsure_points_of_no_more_groups_than_are_searched_for(monkeypatch):
+    asked = []
+    turns = few_labels_selection._turns
+
+    def told(points, known, count, seed):
+        asked.append(count)
+        return turns(points, known, count, seed)
+
+    monkeypatch.setattr(few_labels_selection, "MOST_GROUPS", 3)
+    monkeypatch.setattr(few_labels_selection, "_turns", told)
+    points = np.arange(20.0)[:, None]
+    chosen = unsure_points(points, np.full((20, 2), 0.5), np.full(20, -1), 6, 0)
+    assert asked == [3]
+    assert len({*chosen.tolist()}) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--images", "folder"], "--images and --model must be given together"),
+        (["--model", "file.keras"], "--images and --model must be given together"),
+        (["--output", "."], "cannot be written: it must be a file, got a folder"),
+    ],
+)
+def test_what_the_measurement_cannot_do_is_said_before_it(options, said):
+    with pytest.raises(SystemExit, match=said):
+        study_selection.main(options)
+
+
+def test_a_folder_of_any_name_is_found_again_in_the_file(tmp_path):
+    for name in ("2024", "NA"):
+        row = pd.DataFrame({"data": [name], "accuracy": [0.5]})
+        row.to_csv(tmp_path / "t.csv", index=False)
+        assert len(with_others(row, tmp_path / "t.csv")) == 1

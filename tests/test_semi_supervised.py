@@ -205,3 +205,10 @@ def test_of_sure_images_the_first_are_learnt_from_and_stand_for_all():
     loss = model.compute_loss(y=np.array([1]), y_pred=outputs)
     wanted = np.log1p(np.exp(-3)) + 0.3 * (np.log1p(np.exp(-1)) + np.log1p(np.exp(2)))
     assert float(loss) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_one_label_in_a_batch_beside_guesses(extractor):
+    images, labels = stripes(8)
+    options = {"unlabelled": images, "guesses": labels, "updates": 2, "batch_size": 1}
+    model, _ = self_train(extractor, images, labels, verbose=0, **options)
+    assert np.isfinite(model(images)).all()

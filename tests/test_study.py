@@ -306,3 +306,11 @@ def test_turns_are_chosen_for_rotation_alone(fits, pretrained, tmp_path):
 def test_one_list_of_tasks():
     """The command line, the table and the signature have the same."""
     assert get_args(study_run.Pretext) == PRETEXTS == COMMAND_LINES
+
+
+def test_what_is_named_twice_is_run_once(fits, pretrained, tmp_path):
+    twice = {"arms": ["guessing"] * 2, "budgets": [6, 6], "seeds": [0, 0]}
+    table = quick(tmp_path, **twice)
+    assert keys(table) == [("guessing", 6, 0)]
+    assert len(fits) == 1
+    pd.testing.assert_frame_equal(quick(tmp_path, **ONE_RUN), table)

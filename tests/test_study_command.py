@@ -110,6 +110,7 @@ def test_the_whole_command_prints_its_table(fits, pretrained, capsys, tmp_path):
         ("--budgets 500", "--budgets + --num-validation must be at most 38"),
         ("--rotations 90", "--rotations must be two or more different ones of (0, 90,"),
         ("--budgets 6 500", "--budgets must be at most 28, so that some images stay"),
+        ("--network resnet --baseline x", "--network must be one of ('conv_blocks'"),
         ("--baseline praying", "--baseline must be one of ('without pretext', 'guessing')"),
     ],
 )

@@ -280,3 +280,14 @@ def test_other_files_are_refused_and_left_alone(fits, pretrained, path, content)
         quick(path.parent)
     assert path.read_bytes() == content
     assert fits == []
+
+
+def test_a_baseline_that_was_pretrained_in_several_ways_is_refused():
+    table = hand_made()
+    longer = table[table["arm"] == "pretrained"].assign(pretrain_epochs=99)
+    both = pd.concat([table, longer])
+    with pytest.raises(ValueError, match="pretrained in one way, got 'pretrained' in several"):
+        summarise_study(both, baseline="pretrained")
+    other = longer.assign(num_labels=1 + longer["num_labels"])
+    assert len(summarise_study(pd.concat([table, other]), baseline="pretrained"))
+    assert len(summarise_study(both, baseline="plain"))

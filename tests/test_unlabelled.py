@@ -35,3 +35,22 @@ def test_a_network_its_features_and_what_to_do_next(folder, tmp_path, capsys, mo
         assert held["features"].shape == (12, 128)
         images = np.zeros((1, 32, 32, 3), "uint8")
         assert not np.allclose(held["features"], extract_features(network, images))
+
+
+def test_what_needs_labels_is_said_not_to_be_used(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(unlabelled, "make_plan", lambda *_, **__: Plan(1, 1, 1))
+    asked = ["--minutes", "1", "--backbone", "two_conv", "--explorer"]
+    assert main(["--images", str(folder), "--output", str(tmp_path / "my out"), *asked]) == 0
+    printed = capsys.readouterr().out
+    assert "so this is not used: --backbone, --minutes, --explorer\n" in printed
+    assert f"select --model '{tmp_path}/my out/extractor.keras' --number 50" in printed
+
+
+def test_pictures_behind_links_get_features(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(unlabelled, "make_plan", lambda *_, **__: Plan(1, 1, 1))
+    linked, output = tmp_path / "linked", tmp_path / "out"
+    linked.mkdir()
+    (linked / "unlabelled").symlink_to(folder)
+    assert main(["--images", str(linked), "--follow-links", "--output", str(output)]) == 0
+    with np.load(output / "features.npz") as held:
+        assert sorted(held["files"]) == sorted(f"unlabelled/{i}.png" for i in range(12))

@@ -27,7 +27,7 @@ def check_count(name, value, *, least=1):
     """Return a whole number of at least `least`, or raise."""
     if not is_whole(value) or value < least:
         raise InputError(f"{name} must be a whole number of at least {least}, got {got(value)}")
-    return value
+    return int(value)  # JSON takes none of NumPy's
 
 
 def check_seed(name, value):
@@ -167,7 +167,7 @@ def check_seeds(name, values):
 
 def check_counts_listed(name, values):
     """Return a list of whole numbers of at least 1, at least one of them, or raise."""
-    return [int(check_count(name, value)) for value in check_list(name, values, "whole number")]
+    return [check_count(name, value) for value in check_list(name, values, "whole number")]
 
 
 def check_text(name, value):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any, NamedTuple
 
 from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.tasks import PRETEXTS
+from rotnet_keras.cli.typed import devices, levels, positive
 
 
 class Job(NamedTuple):
@@ -23,23 +23,6 @@ class Job(NamedTuple):
     options: dict[str, dict[str, Any]]
     others: dict[str, str]
     in_short: str = ""
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
-
-
-def levels(text):
-    """A number, or several with commas between."""
-    numbers = tuple(int(part) for part in text.split(","))
-    return numbers if len(numbers) > 1 else numbers[0]
-
-
-def _devices(text):
-    return text if text == "all" else positive(text)
 
 
 def _named(said, default=None, metavar="NAME", **how):
@@ -199,7 +182,7 @@ PRETRAIN = {
         "turn each image once a pass, not four times", "store_false", spelt="--one-rotation"
     ),
     "precision": _named("'mixed' for float16 on a GPU, bfloat16 elsewhere", "float32"),
-    "devices": _number("to spread training over, on each host, or 'all'", 1, _devices),
+    "devices": _number("to spread training over, on each host, or 'all'", 1, devices),
     "hosts": _named(
         "host:port of every process, in one order everywhere, or 'auto' on a cluster that JAX "
         "knows; default: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, if set",
@@ -275,7 +258,7 @@ SELECT = {
     "number": _number("pictures to choose", 50, positive),
     "labelled": _named(
         "folder with a folder for each class, whose pictures have labels (default: that of this "
-        "name in FOLDER, if FOLDER has a folder `unlabelled`, too)",
+        "name in FOLDER)",
         metavar="DIR",
     ),
     "method": _named(

@@ -10,10 +10,13 @@ import textwrap
 from rotnet_keras._base.angles import ANGLES
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.names import printable
-from rotnet_keras.cli.described import typed
+from rotnet_keras._base.values import check_choice
+from rotnet_keras.cli.described import RUN, typed
 from rotnet_keras.cli.typed import program
 
 TABLE = "seeds.csv"  # a row for each of several seeds
+NEED_LABELS = ["num_labels", "num_validation", "backbone", "weights", "layer", "num_seeds"]
+NEED_LABELS += ["minutes", "explorer", "tensorboard"]
 
 
 def experiment(options):
@@ -46,16 +49,19 @@ def _without_labels(options):
     from rotnet_keras.jobs.unlabelled import FEATURES, pretrain_and_embed
 
     asked = typed(options)
+    if idle := [name for name in NEED_LABELS if asked[name] != RUN[name].get("default", False)]:
+        said = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        print(f"No picture has a label, so this is not used: {said}", flush=True)
     names = ("output", "image_size", "fit", "channels", "ground", "white", "broken")
     asked = {name: asked[name] for name in (*names, "follow_links", "seed", "quick")}
     results = pretrain_and_embed(options.images, **asked)
-    output, folder = printable(options.output), shlex.quote(printable(options.images))
-    command = shlex.join(program())
+    output, folder = printable(options.output), printable(options.images)
+    choose = ["select", "--model", f"{output}/extractor.keras", "--number", "50", folder]
     print(f"\nRotation accuracy {results['history']['accuracy'][-1]:.1%} in the last epoch.")
     print(f"Written to {output}: extractor.keras, and {FEATURES} with its features of each picture")
     print("\nWhat to do next, for a classifier:")
     print("  Find the pictures that are most worth a label:")
-    print(f"    {command} select --model {output}/extractor.keras --number 50 {folder}")
+    print(f"    {shlex.join([*program(), *choose])}")
     print(f"  Put them into {folder}/labelled/, in a folder for each class, and all others into")
     print(f"  {folder}/unlabelled/; then start this command again with another --output.")
 
@@ -151,13 +157,14 @@ def _studied(options):
 
 def _check_study(options):
     """What the command line has in another form than `run_study`, or `run_study` does not have."""
-    from rotnet_keras.study.arms import ARMS
+    from rotnet_keras.models import NETWORKS
+    from rotnet_keras.study.run import fitting_arms
     from rotnet_keras.study.table import WITHOUT_PRETEXT
 
-    angles = options.rotations
+    angles, network = options.rotations, check_choice("network", options.network, NETWORKS)
     if len({*angles}) < max(2, len(angles)):
         raise InputError(f"rotations must be two or more different ones of {ANGLES}, got {angles}")
-    baselines = (WITHOUT_PRETEXT, *(options.arms or ARMS))
+    baselines = (WITHOUT_PRETEXT, *(options.arms or fitting_arms(network)))
     if options.baseline not in baselines:
         raise InputError(f"baseline must be one of {baselines}, got {options.baseline!r}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import pathlib
 import re
@@ -17,6 +18,30 @@ ANOTHER = re.compile(r"(?<=[;:,] )[a-z]+(?= must | needs )")
 ASSIGNED = re.compile(r"(?<![\w.?&/\\'\"-])([a-z_]+)=(\"[^\"]*\"|\([^)]*\)|\w+)")
 BRACKETED = re.compile(r" \((--[a-z-]+)[^()]*\)")
 CHOICE = re.compile(r"must be one of \((.*?)\), got '([^']*)'")
+
+
+def _whole(text, what="a whole number"):
+    try:
+        return int(text)
+    except ValueError as error:  # argparse would name a function of ours
+        raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}") from error
+
+
+def positive(text):
+    value = _whole(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def levels(text):
+    """A number, or several with commas between."""
+    numbers = tuple(_whole(part, "whole numbers with commas between") for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def devices(text):
+    return text if text == "all" else positive(text)
 
 
 def program():

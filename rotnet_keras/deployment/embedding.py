@@ -82,11 +82,15 @@ def embed_pictures(
     ):
         files += some
         features.append(extract_features(network, images))
-    values = np.concatenate(features)
+    return table_of_features(np.concatenate(features), names_within(folder, files))
+
+
+def table_of_features(values, names):
+    """Features `(N, D)` and what their pictures are called, as `embed_pictures` returns them."""
     if values.ndim != 2:
         raise InputError(f"model must give features (B, D), got {values.shape}: cut it, or pool")
     table = pd.DataFrame(values, columns=[f"f{number}" for number in range(values.shape[1])])
-    table.insert(0, FILE, names_within(folder, files))
+    table.insert(0, FILE, names)
     return table
 
 

@@ -36,7 +36,7 @@ from rotnet_keras._base.values import (
     check_number,
 )
 from rotnet_keras.blocks import Blocks, block_names
-from rotnet_keras.evaluation import extract_features
+from rotnet_keras.evaluation import finite_features
 from rotnet_keras.few_labels.probes import block_features
 
 Method = Literal["laplace", "poisson"]
@@ -171,7 +171,7 @@ def soft_neighbours(
         1.0
     """
     features = block_features(extractor, blocks)
-    x = extract_features(features, images)
+    x = finite_features(features, images)
     projection, offset = _principal(x, dimensions, seed)
     points = normalize(x @ projection + offset)
     votes = np.eye(classes_of(labels, num_classes))[labels]
@@ -224,7 +224,7 @@ def pseudo_label(
     """
     images = images[: max(most, len(labels))]
     features = block_features(extractor, block_names(extractor)[-1:])
-    x = extract_features(features, images)
+    x = finite_features(features, images)
     known = np.concatenate([labels, np.full(len(images) - len(labels), -1)])
     projection, offset = _principal(x, DIMENSIONS, seed)
     spread, sure = _spread(normalize(x @ projection + offset), known)
@@ -310,11 +310,12 @@ def _within_classes(points, labels):
 
 def _soft_vote(features, projection, offset, points, votes, temperature):
     """The model behind `soft_neighbours`: each step is a layer, so that it saves like any other."""
-    layers = keras.layers
-    y = layers.Dense(len(offset), name="principal")(features.output)
-    y = layers.UnitNormalization(name="direction")(y)
-    y = layers.Dense(len(points), use_bias=False, activation="softmax", name="nearness")(y)
-    y = layers.Dense(votes.shape[1], use_bias=False, name="votes")(y)
+    layers, full = keras.layers, {"dtype": "float32"}  # whatever the policy
+    y = layers.Dense(len(offset), name="principal", **full)(features.output)
+    y = layers.UnitNormalization(name="direction", **full)(y)
+    near = {"use_bias": False, "activation": "softmax", "name": "nearness"}
+    y = layers.Dense(len(points), **near, **full)(y)
+    y = layers.Dense(votes.shape[1], use_bias=False, name="votes", **full)(y)
     model = keras.Model(features.input, keras.ops.log(y + 1e-6), name="soft_neighbours")
     model.get_layer("principal").set_weights([projection, offset])
     model.get_layer("nearness").set_weights([points.T / temperature])

@@ -41,7 +41,7 @@ from rotnet_keras._base.values import (
     got,
 )
 from rotnet_keras.blocks import Blocks, check_blocks, join_blocks
-from rotnet_keras.evaluation import extract_features
+from rotnet_keras.evaluation import extract_features, finite_features
 from rotnet_keras.heads import HEAD, attach_head, check_extractor, copy_model
 
 STRENGTH, PIXEL_STRENGTH = 0.03, 0.01  # of the penalty on features, and on raw pixels
@@ -98,7 +98,7 @@ def block_features(
     features = trunk(images)
     if mirror:
         mirrored = trunk(keras.ops.flip(images, axis=2))
-        features = keras.layers.Average(name="mirror_mean")([features, mirrored])
+        features = keras.layers.Average(name="mirror_mean", dtype="float32")([features, mirrored])
     roots = keras.ops.sign(features) * keras.ops.sqrt(keras.ops.abs(features))
     return keras.Model(images, roots, name=f"{extractor.name}_features")
 
@@ -154,11 +154,11 @@ def linear_probe(
     if shifted:
         images, labels = _with_shifts(images), np.tile(labels, 5)
         strength = strength / 5
-    x = extract_features(features, images)
+    x = finite_features(features, images)
     reference = x
     if unlabelled is not None:
         every = -(-len(unlabelled) // NUM_REFERENCE)  # a folder's may come in an order of theirs
-        reference = extract_features(features, unlabelled[::every])
+        reference = finite_features(features, unlabelled[::every])
     head = _fit_linear(x, labels, reference, strength)
     return _with_linear_head(features, head, classes_of(labels, num_classes))
 
@@ -232,7 +232,7 @@ def nearest_neighbours(
     features = block_features(extractor, blocks, grid=grid, mirror=mirror)
     voters = min(neighbours, len(images))
     knn = KNeighborsClassifier(voters, weights="distance", metric="cosine")
-    return FeatureClassifier(features, knn.fit(extract_features(features, images), labels))
+    return FeatureClassifier(features, knn.fit(finite_features(features, images), labels))
 
 
 class FeatureClassifier:

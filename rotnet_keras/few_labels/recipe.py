@@ -33,7 +33,7 @@ from rotnet_keras._base.values import (
     another_seed,
     check_count,
 )
-from rotnet_keras.blocks import join_blocks
+from rotnet_keras.blocks import join_blocks, need_blocks
 from rotnet_keras.few_labels.graph import need_graphlearning, pseudo_label
 from rotnet_keras.few_labels.probes import linear_probe
 from rotnet_keras.few_labels.semi_supervised import self_train
@@ -78,6 +78,7 @@ def _unlabelled_are_alike(images, unlabelled):
     one_label_an_image,
     every_class_has_an_image,
     _networks_can_be_had,
+    need_blocks,
     _unlabelled_are_alike,
     extractor_takes_unlabelled,
     augment_keeps_shape,
@@ -201,7 +202,7 @@ def _with_mirror(network):
     """Mean probabilities over an image and its mirror image."""
     pixels = keras.Input(network.input_shape[1:], name="images")
     answers = [ops.softmax(network(view)) for view in (pixels, ops.flip(pixels, axis=2))]
-    answers = keras.layers.Average()(answers)
+    answers = keras.layers.Average(dtype="float32")(answers)
     return keras.Model(pixels, ops.log(answers + 1e-6), name="with_mirror")
 
 
@@ -209,5 +210,5 @@ def _averaged(classifiers):
     """Logarithms of the mean probabilities of classifiers."""
     pixels = keras.Input(classifiers[0].input_shape[1:], name="images")
     named = [keras.Model(m.input, m.output, name=f"part{i}") for i, m in enumerate(classifiers)]
-    mean = keras.layers.Average()([ops.softmax(model(pixels)) for model in named])
+    mean = keras.layers.Average(dtype="float32")([ops.softmax(model(pixels)) for model in named])
     return keras.Model(pixels, ops.log(mean + 1e-6), name="few_labels")

@@ -20,7 +20,7 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.networks import Classifier, Model, extractor_takes_images
 from rotnet_keras._base.values import Count, Seed
 from rotnet_keras.blocks import block_names
-from rotnet_keras.evaluation import extract_features, most_likely
+from rotnet_keras.evaluation import extract_features, finite_features, most_likely
 from rotnet_keras.few_labels.probes import block_features, linear_probe
 
 Method = Literal["auto", "typical", "unsure", "random"]
@@ -188,14 +188,14 @@ def image_points(extractor, images, seed=0):
     last = block_names(extractor)[-1:]
     features = block_features(extractor, last) if last else extractor
     some = np.random.default_rng(seed).permutation(len(images))[:NUM_REFERENCE]
-    reference = _rows(extract_features(features, images[np.sort(some)]))
+    reference = _rows(finite_features(features, images[np.sort(some)]))
     if len(reference) < 2:  # nothing varies
         return np.zeros((len(images), 1), "float32")
     pca = PCA(min(DIMENSIONS, *reference.shape), svd_solver="randomized", random_state=seed)
     direction = make_pipeline(StandardScaler(), pca, Normalizer()).fit(reference)
     batches = np.array_split(images, -(-len(images) // 1000))  # all features may fill the memory
     return np.concatenate(
-        [direction.transform(_rows(extract_features(features, x))) for x in batches]
+        [direction.transform(_rows(finite_features(features, x))) for x in batches]
     )
 
 
@@ -234,7 +234,9 @@ def unsure_points(points, chances, labels, number, seed=0):
     lead = ordered[:, -1] - ordered[:, -2]
     free = np.flatnonzero(labels < 0)
     unsurest = free[np.argsort(lead[free], kind="stable")][: UNSUREST * number]
-    turns, _ = _turns(points[unsurest], np.zeros(len(unsurest), bool), number, seed)
+    turns, _ = _turns(
+        points[unsurest], np.zeros(len(unsurest), bool), min(number, MOST_GROUPS), seed
+    )
     return unsurest[np.argsort(turns, kind="stable")][:number]
 
 

@@ -127,9 +127,7 @@ def train_jointly(
         (images, labels), batch_size, augment=gentle_augmentation(seed=seed), seed=seed
     )
     turned = _turned_batches(unlabelled, 2 * batch_size, updates, seed)
-    dataset = tf.data.Dataset.zip(named, turned).map(
-        lambda named, rotated: ((named[0], rotated[0]), (named[1], rotated[1]))
-    )
+    dataset = tf.data.Dataset.zip(named, turned).map(lambda a, b: ((a[0], b[0]), (a[1], b[1])))
     num_classes = classes_of(labels, num_classes)
     classifier = _trainable_copy(extractor, num_classes, precision, seed)
     model = _Joint(_with_rotation_head(classifier, seed), weight)
@@ -258,13 +256,14 @@ def _with_rotation_head(classifier, seed):
 def _named_batches(labelled, guessed, batch_size, seed):
     """Batches of gently changed images and their labels, three quarters guessed if any are."""
     own = batch_size if guessed is None else max(batch_size // 4, 1)
+    rest = max(batch_size - own, 1)
     # An augmentation for each stream: streams that draw from one seed do so in any order.
     augment = gentle_augmentation(seed=seed)
     batches = endless_batches(labelled, own, augment=augment, seed=seed)
     if guessed is None:
         return batches
     augment = gentle_augmentation(seed=another_seed(seed, 10))
-    more = endless_batches(guessed, batch_size - own, augment=augment, seed=seed)
+    more = endless_batches(guessed, rest, augment=augment, seed=seed)
     return tf.data.Dataset.zip(batches, more).map(
         lambda a, b: (tf.concat([a[0], b[0]], 0), tf.concat([a[1], b[1]], 0))
     )

@@ -23,7 +23,7 @@ from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.networks import Model, extractor_takes_images
 from rotnet_keras._base.values import AtLeastTwo, Seed
 from rotnet_keras.blocks import block_names
-from rotnet_keras.evaluation import are_uneven, extract_features
+from rotnet_keras.evaluation import are_uneven, finite_features
 from rotnet_keras.few_labels.probes import (
     PIXEL_STRENGTH,
     STRENGTH,
@@ -300,7 +300,7 @@ def _features(network, images):
         if block_names(network)
         else check_extractor("extractor or given", network)
     )
-    return extract_features(whole, images)
+    return finite_features(whole, images)
 
 
 def _points(features):

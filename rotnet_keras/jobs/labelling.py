@@ -19,7 +19,7 @@ from rotnet_keras._base.moving import check_free, move_file
 from rotnet_keras._base.names import cell
 from rotnet_keras._base.values import Count, FilePath, Seed
 from rotnet_keras.data.decoding import Ground, White
-from rotnet_keras.data.folders import gather, gather_classes, say_left
+from rotnet_keras.data.folders import existing_folder, gather, gather_classes, say_left
 from rotnet_keras.data.pictures import Broken, Fit, read_pictures
 from rotnet_keras.deployment.reading import names_within, square_input
 from rotnet_keras.few_labels.selection import Method, selection
@@ -79,8 +79,8 @@ def choose_pictures(
 
     Args:
         model: path of an extractor's file, or of a classifier's.
-        folder: with pictures, also in folders in it. If there are folders `unlabelled` and
-            `labelled` in it, they hold what they say.
+        folder: with pictures, also in folders in it. A folder `unlabelled` in it, and
+            one `labelled`, hold what they say.
         number: of pictures to choose.
         labelled: folder of class folders, whose pictures have labels.
         method: as in `select_to_label`.
@@ -95,11 +95,13 @@ def choose_pictures(
     Returns:
         `(table, said)`: columns file, rank and why, and in words what they were chosen from.
     """
-    folder, paths = pathlib.Path(folder), [make_folder(output) / name for name in (LIST, SHEET)]
+    folder = existing_folder(folder)
+    paths = [make_folder(output) / name for name in (LIST, SHEET)]
     for path in paths:  # said before the work, not after it
         check_output(path)
     network = load_network(model, fit=fit, ground=ground, white=white)
-    pictures = find_pictures(folder, labelled, [output, *([move] if move else [])])
+    ours = _written(output, paths, folder)
+    pictures = find_pictures(folder, labelled, [*ours, *([move] if move else [])])
     _check_number(number, pictures)
     images, read = read_pictures(pictures.files, broken=broken, **network.reading)
     pictures = pictures.taken(read)
@@ -157,7 +159,7 @@ def _is_classifier(path):
 
 
 def find_pictures(folder, labelled, others):
-    """The `Pictures` of a folder, but for those in other folders, which may lie in it."""
+    """The `Pictures` of a folder, but for those in other places, which may lie in it."""
     left: collections.Counter[str] = collections.Counter()
     pool, inside = _parts(folder)
     labelled = inside if labelled is None else pathlib.Path(labelled)
@@ -171,6 +173,12 @@ def find_pictures(folder, labelled, others):
         raise DatasetError(f"{printable(pool)} must hold pictures without labels, got none")
     labels = np.repeat(np.arange(-1, len(classes)), [len(files), *map(len, classes.values())])
     return Pictures([*files, *(f for some in classes.values() for f in some)], labels, [*classes])
+
+
+def _written(output, paths, folder):
+    """Where no pictures to choose from lie: the output, or, if they lie in it, its own files."""
+    around = _parts(folder)[0].resolve().is_relative_to(pathlib.Path(output).resolve())
+    return paths if around else [output]
 
 
 def _parts(folder):

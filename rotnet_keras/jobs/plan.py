@@ -139,6 +139,7 @@ class Schedule:
             slowness: how many each of those above takes.
             done: names of stages.
         """
+        self.plan = dataclasses.replace(self.plan, pairs=0)  # of what is left, found anew
         trained = {name: slowness * s for name, s in self._trained().items() if name not in done}
         rest = available - slowness * sum(s for name, s in self.fixed.items() if name not in done)
         plan = fitting(self.plan, trained, max(rest, LEAST_SECONDS))

@@ -101,9 +101,9 @@ def _read(place):
 
 
 def _check_alike(runs):
-    """Raise unless runs differ by their seed alone."""
+    """Raise unless runs differ by their seed alone, and by whether one has an explorer, too."""
     first, *others = runs
-    asked = [USUAL | run.asked | {"seed": None} for run in runs.values()]
+    asked = [USUAL | run.asked | {"seed": None, "explorer": None} for run in runs.values()]
     for place, other in zip(others, asked[1:], strict=True):
         if differ := [name for name in asked[0] if other[name] != asked[0][name]]:
             raise InputError(

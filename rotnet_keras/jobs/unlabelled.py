@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 
 from rotnet_keras._base.model_files import load_model
 from rotnet_keras.data.folders import list_pictures
 from rotnet_keras.data.pictures import read_with_levels
-from rotnet_keras.deployment.embedding import embed_pictures, save_features
+from rotnet_keras.deployment.embedding import save_features, table_of_features
+from rotnet_keras.deployment.reading import names_within
+from rotnet_keras.evaluation import extract_features
 from rotnet_keras.jobs.plan import make_plan, size_for
 from rotnet_keras.jobs.pretraining import run_pretraining
 from rotnet_keras.running.runtime import suitable_precision
@@ -24,8 +27,7 @@ def pretrain_and_embed(
     """
     files = list_pictures(folder, follow_links=follow_links)
     form = image_size or size_for(files), fit, channels
-    look = {"ground": ground, "broken": broken}
-    images, _, levels = read_with_levels(files, form, white=white, **look)
+    images, read, _ = read_with_levels(files, form, white=white, broken=broken, ground=ground)
     results = run_pretraining(
         images=images,
         network="conv_blocks",
@@ -37,6 +39,7 @@ def pretrain_and_embed(
         output=output,
     )
     network = load_model(pathlib.Path(output) / "extractor.keras")
-    table = embed_pictures(network, folder, fit=fit, white=levels, **look)
+    names = names_within(folder, itertools.compress(files, read))
+    table = table_of_features(extract_features(network, images), names)
     save_features(table, pathlib.Path(output) / FEATURES)
     return results

@@ -59,8 +59,8 @@ def choice_of(run) -> str:
     chosen: dict[str, Any] = run.chosen
     saved = (
         f"Use classifier.keras, which is {chosen['row']}: it was best on the "
-        f"{run.num_validation:,} validation images and right for {chosen['test_accuracy']:.1%} of "
-        "the test images"
+        f"{run.num_validation:,} validation images, or as good within chance, and right for "
+        f"{chosen['test_accuracy']:.1%} of the test images"
     )
     if not chosen["again"]:
         return f"{saved}."

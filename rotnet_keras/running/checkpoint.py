@@ -137,7 +137,9 @@ class Checkpoint(keras.callbacks.Callback):
         """Keras's `History` of all epochs, those of earlier calls included."""
         history = keras.callbacks.History()
         history.epoch = list(range(len(self.logs)))
-        history.history = {name: [log[name] for log in self.logs] for name in self.logs[0]}
+        names = dict.fromkeys(name for log in self.logs for name in log)
+        # A call that goes on may watch other validation images than the first, or none.
+        history.history = {n: [log.get(n, math.nan) for log in self.logs] for n in names}
         return history
 
     def _read(self):

@@ -176,7 +176,7 @@ class _Stage:
     def reach(self, share, note, now):
         self.note = note
         if self.first is None:  # what came before, such as compiling, is not part of the speed
-            self.first = self.last = share, now
+            self.last = self.first = share, now
         if share > self.last[0]:  # threads may tell late
             self.last = share, now
         self.share = self.last[0]

@@ -62,13 +62,13 @@ Network = Annotated[str, functools.partial(check_choice, known=NETWORKS)]
 
 def arms_fit_network(arms, network):  # a relation
     """The blocks that an arm looks at are there in the network."""
-    fitting = _fitting_arms(network)
+    fitting = fitting_arms(network)
     too_high = [name for name in arms or () if name not in fitting]
     if too_high:
         raise InputError(f"arms must find their blocks in network {network!r}, got {too_high}")
 
 
-def _fitting_arms(network):
+def fitting_arms(network):
     """All arms that find their blocks in the network."""
     num_blocks = len(block_names(NETWORKS[network]((32, 32, 1), 0)))
     highest = {
@@ -167,14 +167,15 @@ def run_study(
     settings["rotations"] = " ".join(str(ANGLES[rotation]) for rotation in rotations)
     settings["dataset"] = cell(dataset, guard="./")
     load = functools.partial(load_splits, dataset, data_dir=data_dir, **reading)
-    arms, folder = arms or _fitting_arms(network), make_folder(output)
+    arms, folder = arms or fitting_arms(network), make_folder(output)
     tasks = {arm: pretext if ARMS[arm].pretext else NONE for arm in arms}
     runs = [
         {"arm": arm, "num_labels": budget, "seed": seed, "pretext": tasks[arm]} | settings
         for seed, budget, arm in itertools.product(seeds, budgets, arms)
     ]
+    once = {row_key(run): run for run in runs}  # whatever was named twice
     with only_run(folder):
-        return _run_missing(runs, load, (pretext, rotations), folder, verbose)
+        return _run_missing([*once.values()], load, (pretext, rotations), folder, verbose)
 
 
 def _run_missing(runs, load, task, folder, verbose):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.files import replace_with
+from rotnet_keras._base.files import check_output, replace_with
 from rotnet_keras._base.model_files import load_model
 from rotnet_keras.data.load import load_splits
 from rotnet_keras.evaluation import ci95, extract_features
@@ -95,6 +95,7 @@ def main(arguments=None):
     parser.add_argument("--output", default="selection.csv", metavar="FILE")
     options = parser.parse_args(arguments)
     try:
+        check_output(pathlib.Path(options.output))  # said before the work, not after it
         name, extractor, splits = _data(options)
         table = measure_selection(extractor, *splits.labelled, splits.test)
         table = with_others(table.assign(data=name), pathlib.Path(options.output))
@@ -106,6 +107,8 @@ def main(arguments=None):
 
 
 def _data(options):
+    if (options.images is None) != (options.model is None):
+        raise InputError("--images and --model must be given together, the extractor of the images")
     if options.images is None:
         parts = {"num_labels": 50_000, "num_validation": 10_000, "data_dir": options.data_dir}
         extractor = load_extractor("conv_blocks_fashion_mnist")
@@ -119,7 +122,7 @@ def with_others(table, path):
     table = table[["data", *table.columns.drop("data")]]
     if not path.exists():
         return table
-    others = pd.read_csv(path)
+    others = pd.read_csv(path, dtype={"data": str}, keep_default_na=False)  # a folder named NA
     return pd.concat([others[~others["data"].isin(table["data"])], table])
 
 

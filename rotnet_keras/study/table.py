@@ -72,13 +72,28 @@ def _check_summarised(name, table):
 Table = Annotated[pd.DataFrame, _check_summarised]
 
 
+SAME_LABELS = ("dataset", "num_labels", "network")  # of arms that are compared
+
+
 def arm_or_best_without(table, baseline):  # a relation
     """A baseline is an arm of the table, or looked for in it."""
     if baseline not in {WITHOUT_PRETEXT, *table["arm"]}:
         raise InputError(f"baseline must be an arm of the table, got {got(baseline)}")
 
 
-@public(arm_or_best_without)
+def baseline_is_one(table, baseline):  # a relation
+    """A baseline that is pretrained is so in one way, to compare all others with."""
+    rows = table[(table["arm"] == baseline) & (table["pretext"] != NONE)]
+    same = [name for name in SAME_LABELS if name in table]
+    ways = rows[[*same, "pretrain_epochs", "rotations", "pretext"]].drop_duplicates()
+    if ways.duplicated(same).any():
+        raise InputError(
+            f"baseline must be an arm that is pretrained in one way, got {baseline!r} in "
+            "several: give the rows of one pretext task, length and choice of rotations"
+        )
+
+
+@public(arm_or_best_without, baseline_is_one)
 def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.DataFrame:
     """Mean, 95% interval and paired gain of each arm at each budget, in percent.
 
@@ -99,8 +114,8 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
         are uneven, its mean `balanced`.
 
     Raises:
-        InputError: the table is empty, lacks a column that `run_study` fills, or has no such
-            baseline.
+        InputError: the table is empty, lacks a column that `run_study` fills, has no such
+            baseline, or has one that was pretrained in several ways.
 
     Example:
         >>> table = pd.DataFrame({"arm": ["a", "a", "b", "b"], "seed": [0, 1, 0, 1],
@@ -110,12 +125,12 @@ def summarise_study(table: Table, *, baseline: Text = WITHOUT_PRETEXT) -> pd.Dat
         >>> summarise_study(table).set_index("arm").loc["b", ["mean", "gain"]].round(1).tolist()
         [75.0, 20.0]
     """
-    same = [name for name in ("dataset", "num_labels", "network") if name in table]
+    same = [name for name in SAME_LABELS if name in table]
     group = [*same, "pretrain_epochs", "rotations", "pretext", "arm"]
     rows = []
     for _, runs in table.groupby(same):
         name = _best_without_pretext(runs) if baseline == WITHOUT_PRETEXT else baseline
-        reference = runs[runs["arm"] == name].groupby("seed")["test_accuracy"].first()
+        reference = runs[runs["arm"] == name].groupby("seed")["test_accuracy"].mean()
         for key, some in runs.groupby(group):
             values = 100 * some.set_index("seed")["test_accuracy"]
             gains = (values - 100 * reference).dropna()
