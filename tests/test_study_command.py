@@ -78,6 +78,17 @@ def test_own_pictures_are_studied_with_the_labels_that_there_are(calls, capsys, 
         main(["study", "--images", str(pictures), "--dataset", "mnist"])
 
 
+def test_pictures_that_are_too_few_for_a_study(calls, capsys, tmp_path):
+    pictures = make_folder(tmp_path / "pictures")
+    for file in pictures.glob("labelled/*/*"):
+        if file.stem not in ("10", "11", "12"):
+            file.unlink()
+    assert main(["study", "--images", str(pictures), "--output", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "images must hold more labelled pictures for a study: 2 are for validation" in said
+    assert calls == []
+
+
 def test_defaults_are_those_of_the_function(calls, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study").mkdir()
@@ -108,6 +119,10 @@ def test_the_whole_command_prints_its_table(fits, pretrained, capsys, tmp_path):
         ("--network resnet", "--network must be one of ('conv_blocks'"),
         ("--budgets 1", "--budgets must be at least 2, one for each class, got 1"),
         ("--budgets 500", "--budgets + --num-validation must be at most 38"),
+        (
+            "--rotations 0 180 --pretext contrast",
+            "--rotations must be all of (0, 90, 180, 270) with pretext 'contrast'",
+        ),
         ("--rotations 90", "--rotations must be two or more different ones of (0, 90,"),
         ("--budgets 6 500", "--budgets must be at most 28, so that some images stay"),
         ("--network resnet --baseline x", "--network must be one of ('conv_blocks'"),

@@ -148,6 +148,11 @@ def _studied(options):
     validation = found.num_validation if validation is None else validation
     most = found.most_labels(validation) - classes  # so that each class has unlabelled ones, too
     if budgets is None:
+        if most < classes:
+            raise InputError(
+                f"images must hold more labelled pictures for a study: {validation:,} are for "
+                f"validation, and {most + classes:,} are left for {classes} classes, two each"
+            )
         budgets = [budget for budget in BUDGETS if classes <= budget <= most] or [most]
     found.check_num_labels(max(budgets), validation)
     size = options.image_size or suitable_size(found.files)
@@ -164,6 +169,8 @@ def _check_study(options):
     angles, network = options.rotations, check_choice("network", options.network, NETWORKS)
     if len({*angles}) < max(2, len(angles)):
         raise InputError(f"rotations must be two or more different ones of {ANGLES}, got {angles}")
+    if options.pretext != "rotation" and tuple(angles) != ANGLES:
+        raise InputError(f"rotations must be all of {ANGLES} with pretext {options.pretext!r}")
     baselines = (WITHOUT_PRETEXT, *(options.arms or fitting_arms(network)))
     if options.baseline not in baselines:
         raise InputError(f"baseline must be one of {baselines}, got {options.baseline!r}")

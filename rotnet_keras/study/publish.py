@@ -197,7 +197,7 @@ def _tested(extractor, recipe, arm, splits, num_labels, seed):
         num_classes=splits.num_classes,
         seed=seed,
         precision=recipe.pretraining["precision"],
-        **recipe.arms[arm].settings,
+        **recipe.arms[arm].settings_for(splits.image_shape),
     )
     return round(accuracy(classifier, *splits.test), 5)
 
@@ -221,7 +221,7 @@ def _describe(recipe, model, splits):
         "pretraining": recipe.pretraining
         | {"learning_rate": LEARNING_RATE, "augmented": recipe.augmented, "seed": SEED}
         | {"updates": recipe.pretraining["epochs"] * steps},
-        "arms": {name: arm.settings for name, arm in recipe.arms.items()},
+        "arms": {name: arm.settings_for(splits.image_shape) for name, arm in recipe.arms.items()},
         "rotation_accuracy": {
             part: round(rotation_accuracy(model, images), 5) for part, images in told.items()
         },
