@@ -177,6 +177,18 @@ def test_which_pretext_in_prose():
         assert re.search(rf"\b{EPOCHS_AT_EQUAL_COST[task] * one:.0f}\b", text), task
 
 
+def test_tuned_alike_in_prose():
+    """The best setting of each task, over both numbers of labels, and how far they lie apart."""
+    table = pd.read_csv(TABLES / "pretext_tuning.csv").fillna({"temperature": 0.0})
+    keys = ["dataset", "pretext", "learning_rate", "temperature"]
+    best = table.groupby(keys)["validation_accuracy"].mean().groupby(level=[0, 1]).max().unstack()
+    behind = (100 * (best["rotation"] - best["contrast"])).round(1)
+    text = prose_of("07_which_pretext.ipynb")
+    (sentence,) = re.findall(r"contrast stays.*?animals\.", text, re.DOTALL)
+    figures = re.findall(r"\d\.\d", sentence)
+    assert figures == [f"{behind[data]:.1f}" for data in ("fashion_mnist", "animals")]
+
+
 def test_selection_in_prose():
     table = pd.read_csv(TABLES / "selection.csv").query("known == 0")
     keys = ["data", "number", "seed"]
