@@ -117,8 +117,8 @@ def run_study(
     A seed draws validation images, labelled images, initial weights and everything else. For each
     seed, one network is pretrained on all training images that are not for validation, and kept
     under `output`; all arms start from it. The order of its images hangs on which ones the first
-    budget draws, so a call with other budgets and another `output` ends in another network of its kind. The
-    test set is looked at once a run, and no arm fits anything to test images.
+    budget draws, so a call with other budgets and another `output` ends in another network of its
+    kind. The test set is looked at once a run, and no arm fits anything to test images.
 
     Args:
         arms: names from `ARMS`; None for all that the network has the blocks for.
