@@ -101,8 +101,11 @@ def join_blocks(extractor: Model, blocks: Blocks | None = None, *, grid: Count =
         >>> join_blocks(extractor, [2, 3]).output_shape
         (None, 544)
     """
-    names = block_names(extractor)
-    layers = layers_of_blocks(extractor, (names[1:] or names) if blocks is None else blocks)
+    if blocks is None:
+        need_blocks(extractor)
+        names = block_names(extractor)
+        blocks = names[1:] or names
+    layers = layers_of_blocks(extractor, blocks)
     extractor = copy_model(extractor)
     vectors = [_on_grid(extractor.get_layer(layer).output, grid) for layer in layers]
     joined = keras.layers.Concatenate(name="joined")(vectors) if len(vectors) > 1 else vectors[0]
@@ -130,8 +133,6 @@ def need_blocks(extractor):
 
 def layers_of_blocks(extractor, blocks):
     """Return the names of the layers that numbers or names mean, or raise if one gives no maps."""
-    if not blocks:  # which none were asked for means
-        need_blocks(extractor)
     names = [_layer_of_block(extractor, block, "blocks: each block") for block in blocks]
     maps = [extractor.get_layer(name).output for name in names]
     if not all(isinstance(x, keras.KerasTensor) and len(x.shape) == 4 for x in maps):

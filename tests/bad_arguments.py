@@ -201,7 +201,6 @@ BODIES = {
     "cut_at_block": {"block": BLOCK},
     "first_filters": {"extractor": Kind({"empty": [FLAT]})},
     "make_extractor": {"backbone": NAME, "image_shape": SMALL, **BUILT},
-    "pseudo_label": {"extractor": NO_BLOCKS},
     "make_splits": {
         "unlabelled": OTHER_SIZES,
         "test": OTHER_LABELS | size((IMAGES[:, :8], LABELS)),

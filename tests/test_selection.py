@@ -188,14 +188,14 @@ def test_rows_of_other_data_stay_in_the_file(tmp_path):
 
 def test_unsure_points_of_no_more_groups_than_are_searched_for(monkeypatch):
     asked = []
-    turns = few_labels_selection._turns
+    search = few_labels_selection.KMeans
 
-    def told(points, known, count, seed):
+    def told(count, **how):
         asked.append(count)
-        return turns(points, known, count, seed)
+        return search(count, **how)
 
     monkeypatch.setattr(few_labels_selection, "MOST_GROUPS", 3)
-    monkeypatch.setattr(few_labels_selection, "_turns", told)
+    monkeypatch.setattr(few_labels_selection, "KMeans", told)
     points = np.arange(20.0)[:, None]
     chosen = unsure_points(points, np.full((20, 2), 0.5), np.full(20, -1), 6, 0)
     assert asked == [3]

@@ -50,7 +50,7 @@ def _without_labels(options):
 
     asked = typed(options)
     if idle := [name for name in NEED_LABELS if asked[name] != RUN[name].get("default", False)]:
-        said = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        said = ", ".join(options.parser.spelt[name] for name in idle)
         print(f"No picture has a label, so this is not used: {said}", flush=True)
     names = ("output", "image_size", "fit", "channels", "ground", "white", "broken")
     asked = {name: asked[name] for name in (*names, "follow_links", "seed", "quick")}
@@ -166,11 +166,14 @@ def _check_study(options):
     from rotnet_keras.study.run import fitting_arms
     from rotnet_keras.study.table import WITHOUT_PRETEXT
 
-    angles, network = options.rotations, check_choice("network", options.network, NETWORKS)
+    angles = options.rotations
     if len({*angles}) < max(2, len(angles)):
         raise InputError(f"rotations must be two or more different ones of {ANGLES}, got {angles}")
     if options.pretext != "rotation" and tuple(angles) != ANGLES:
         raise InputError(f"rotations must be all of {ANGLES} with pretext {options.pretext!r}")
+    if options.baseline == WITHOUT_PRETEXT:
+        return
+    network = check_choice("network", options.network, NETWORKS)
     baselines = (WITHOUT_PRETEXT, *(options.arms or fitting_arms(network)))
     if options.baseline not in baselines:
         raise InputError(f"baseline must be one of {baselines}, got {options.baseline!r}")

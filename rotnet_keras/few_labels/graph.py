@@ -35,7 +35,7 @@ from rotnet_keras._base.values import (
     Seed,
     check_number,
 )
-from rotnet_keras.blocks import Blocks, block_names
+from rotnet_keras.blocks import Blocks, block_names, need_blocks
 from rotnet_keras.evaluation import finite_features
 from rotnet_keras.few_labels.probes import block_features
 
@@ -178,7 +178,7 @@ def soft_neighbours(
     return _soft_vote(features, projection, offset, points, votes, temperature)
 
 
-@public(extractor_takes_images, _first_have_labels)
+@public(extractor_takes_images, need_blocks, _first_have_labels)
 def pseudo_label(
     extractor: Model,
     images: Images,

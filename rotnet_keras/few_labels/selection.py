@@ -212,8 +212,7 @@ def typical_points(points, labels, number, seed=0):
         `(places, sizes)`, int arrays `(number,)`.
     """
     known = labels >= 0
-    count = min(np.count_nonzero(known) + number, MOST_GROUPS)
-    turns, group_of = _turns(points, known, count, seed)
+    turns, group_of = _turns(points, known, np.count_nonzero(known) + number, seed)
     sizes = np.bincount(group_of)[group_of]
     order = np.lexsort((group_of, -sizes, turns))
     places = order[~known[order]][:number]
@@ -234,9 +233,7 @@ def unsure_points(points, chances, labels, number, seed=0):
     lead = ordered[:, -1] - ordered[:, -2]
     free = np.flatnonzero(labels < 0)
     unsurest = free[np.argsort(lead[free], kind="stable")][: UNSUREST * number]
-    turns, _ = _turns(
-        points[unsurest], np.zeros(len(unsurest), bool), min(number, MOST_GROUPS), seed
-    )
+    turns, _ = _turns(points[unsurest], np.zeros(len(unsurest), bool), number, seed)
     return unsurest[np.argsort(turns, kind="stable")][:number]
 
 
@@ -249,7 +246,7 @@ def _turns(points, known, count, seed):
     """
     with warnings.catch_warnings():  # fewer different points than groups
         warnings.simplefilter("ignore", ConvergenceWarning)
-        groups = KMeans(count, n_init=STARTS, random_state=seed).fit(points)
+        groups = KMeans(min(count, MOST_GROUPS), n_init=STARTS, random_state=seed).fit(points)
     group_of = groups.labels_
     distances = np.linalg.norm(points - groups.cluster_centers_[group_of], axis=1)
     order = np.lexsort((distances, ~known, group_of))

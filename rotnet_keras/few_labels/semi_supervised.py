@@ -256,14 +256,13 @@ def _with_rotation_head(classifier, seed):
 def _named_batches(labelled, guessed, batch_size, seed):
     """Batches of gently changed images and their labels, three quarters guessed if any are."""
     own = batch_size if guessed is None else max(batch_size // 4, 1)
-    rest = max(batch_size - own, 1)
     # An augmentation for each stream: streams that draw from one seed do so in any order.
     augment = gentle_augmentation(seed=seed)
     batches = endless_batches(labelled, own, augment=augment, seed=seed)
     if guessed is None:
         return batches
     augment = gentle_augmentation(seed=another_seed(seed, 10))
-    more = endless_batches(guessed, rest, augment=augment, seed=seed)
+    more = endless_batches(guessed, max(batch_size - own, 1), augment=augment, seed=seed)
     return tf.data.Dataset.zip(batches, more).map(
         lambda a, b: (tf.concat([a[0], b[0]], 0), tf.concat([a[1], b[1]], 0))
     )
