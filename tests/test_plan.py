@@ -18,10 +18,16 @@ from rotnet_keras.jobs.plan import (
 
 
 def test_few_images_are_shown_more_often():
-    lengths = {count: make_plan(count).pretrain_epochs for count in (10, 300, 4_000, 30_000, 10**6)}
+    counts = (10, 300, 4_000, 30_000, 10**6)
+    lengths = {count: make_plan((count, 28, 28, 1)).pretrain_epochs for count in counts}
     assert lengths == {10: 200, 300: 200, 4_000: 75, 30_000: 10, 10**6: 10}
-    assert make_plan(300, blog=True) == BLOG_PLAN
-    assert make_plan(300, quick=True) == QUICK
+    assert make_plan((300, 28, 28, 1), blog=True) == BLOG_PLAN
+    assert make_plan((300, 28, 28, 1), quick=True) == QUICK
+
+
+def test_photographs_get_the_updates_of_the_recipe():
+    assert make_plan((30_000, 32, 32, 3)) == Plan(10, 300, 3000)
+    assert make_plan((30_000, 32, 32, 1)) == Plan(10, 300, 1000)
 
 
 @pytest.mark.parametrize(
@@ -32,12 +38,13 @@ def test_few_images_are_shown_more_often():
         (190, Plan(20, 300, 1500, pairs=1)),
         (430, Plan(20, 300, 1500, pairs=1)),
         (540, Plan(20, 300, 1500, pairs=2)),
-        (99, Plan(19, 84, 1480)),
-        (50, Plan(10, 42, 750)),
+        (99, Plan(20, 300, 1470)),
+        (77, Plan(20, 300, 1000)),
+        (50, Plan(13, 55, 650)),
         (0.1, Plan(1, 10, 50)),
     ],
 )
-def test_every_part_is_shortened_alike_or_recipes_are_compared(available, wanted):
+def test_further_updates_go_first_then_every_part_or_recipes_are_compared(available, wanted):
     seconds = {"pretraining": 30.0, "recipe": 70.0}
     assert fitting(Plan(20, 300, 1500), seconds, available) == wanted
 
@@ -100,3 +107,16 @@ def test_the_verdicts_pairs_take_nothing_from_the_rest():
         assert schedule.plan == Plan(5, 47, 100, pairs=2)
     schedule.fit(available, slowness=1.5)
     assert schedule.plan == Plan(5, 47, 100, pairs=1)
+
+
+def test_what_was_faster_than_foreseen_leaves_time_to_what_comes_after():
+    fixed = {name: FIXED[name] for name in ("pretraining", "classifiers", "recipe")}
+    schedule = Schedule(Plan(5, 47, 2000), fixed, (1e-3, 1000, 40))
+    trained = {"pretraining": 16.0, "classifiers": 19.2, "recipe": 2000.0}
+    whole = sum(schedule.seconds.values())
+    assert whole == pytest.approx(sum(fixed.values()) + sum(trained.values()))
+    schedule.fit(whole - 499.9)
+    assert schedule.plan == Plan(5, 47, 1500)
+    spent = trained["pretraining"] + fixed["pretraining"]
+    schedule.fit(whole - spent - 199.9, done=("pretraining",))
+    assert schedule.plan == Plan(5, 47, 1800)

@@ -91,9 +91,10 @@ def run_experiment(
         data_dir: as in `load_splits`.
         manual_dir: as in `load_splits`.
         quick: a short look, with too little data and training for its numbers to mean much.
-        minutes: about how long it may take. Pretraining, the long budget and the recipe are
-            shortened alike until they fit this machine; how much is kept in `unfinished`, so that
-            a run that was stopped goes on as it began. None takes what they need.
+        minutes: about how long it may take. The recipe's updates beyond a thousand, then
+            pretraining, the long budget and the recipe alike, are shortened until they fit this
+            machine; how much is kept in `unfinished`, so that a run that was stopped goes on as it
+            began. None takes what they need.
         explorer: write `explorer.html`, too, by `save_explorer`: up to 5,000 test images in the
             random, the pretrained and the best fine-tuned network, at each depth. It takes one or
             two minutes more, and is not written for fewer than four test images.

@@ -10,6 +10,7 @@ import numpy as np
 
 from rotnet_keras.data.look import suitable_size
 from rotnet_keras.evaluation import extract_features
+from rotnet_keras.few_labels.recipe import UPDATES, usual_updates
 from rotnet_keras.running.runtime import running_accelerator
 
 PASSES = 300_000  # images that pretraining is shown in all, however many different ones there are
@@ -23,6 +24,7 @@ LEARNT, RECIPE_IMAGES = 3.2, 1_000
 FIXED = {"pretraining": 5.0, "classifiers": 20.0, "recipe": 20.0, "verdict": 12.0}
 FIXED |= {"all labels": 20.0, "map": 5.0, "files": 12.0}
 LEAST_SECONDS = 30.0
+OF_UPDATES = ("recipe", "all labels")  # stages that take as long as there are updates
 STOPPED = 85  # epochs, by which an arm's long budget has mostly stopped by itself
 
 
@@ -55,35 +57,45 @@ class Plan:
 
 
 QUICK = Plan(2, 10, 60)
-USUAL_PLAN = Plan(10, 300, 1000)
 # The blog's network learns in three passes, at a higher rate, what takes ten at the usual one.
-BLOG_PLAN, BLOG_RATE, RATE = Plan(3, 300, 1000), 5e-3, 3e-3
+BLOG_PLAN, BLOG_RATE, RATE = Plan(3, 300, UPDATES), 5e-3, 3e-3
 
 
-def make_plan(num_images, *, quick=False, blog=False):
-    """The lengths that are worth their time; of few images, each is shown more often."""
+def make_plan(shape, *, quick=False, blog=False):
+    """The lengths worth their time for images `(N, H, W, C)`; of few, each is shown more often."""
     if quick or blog:
         return QUICK if quick else BLOG_PLAN
-    epochs = int(np.clip(round(PASSES / num_images), FEWEST, MOST))
-    return dataclasses.replace(USUAL_PLAN, pretrain_epochs=epochs)
+    epochs = int(np.clip(round(PASSES / shape[0]), FEWEST, MOST))
+    return Plan(epochs, 300, usual_updates(shape[1:]))
 
 
 def fitting(plan, seconds, available):
-    """The plan for the time there is: every part is shortened alike, or recipes are compared.
+    """The plan for the time there is: parts are shortened, or recipes are compared.
 
-    One pair of them costs one more, several cost two each.
+    Updates beyond the first thousand go first, then every part is shortened alike. One pair of
+    recipes costs one more, several cost two each.
     """
     needed = sum(seconds.values())
     if needed <= available:
         recipe = seconds.get("recipe", math.inf) + FIXED["recipe"]
         more = int((available - needed) // recipe)
         return dataclasses.replace(plan, pairs=more // 2 if more >= 4 else min(more, 1))
-    share = available / needed
+    an_update = sum(seconds.get(name, 0.0) for name in OF_UPDATES) / plan.updates
+    spare = max(plan.updates - UPDATES, 0)
+    if needed - available <= spare * an_update:
+        given_up = math.ceil((needed - available) / an_update)
+        return dataclasses.replace(plan, updates=_in_tens(plan.updates - given_up), pairs=0)
+    share = available / (needed - spare * an_update)
     return Plan(
         max(1, int(share * plan.pretrain_epochs)),
         max(10, int(share * min(plan.long_epochs, STOPPED))),
-        max(50, 10 * int(share * plan.updates / 10)),  # which are done ten at once or more
+        max(50, _in_tens(share * (plan.updates - spare))),
     )
+
+
+def _in_tens(updates):
+    """Updates are made ten at once or more."""
+    return 10 * int(updates / 10)
 
 
 def seconds_of(plan, each, num_images, num_labelled, *, again):
@@ -121,6 +133,9 @@ class Schedule:
     fixed: dict[str, float]
     here: tuple[float, int, int]
 
+    def __post_init__(self):
+        self._whole = self.plan
+
     def _trained(self):
         """Seconds of training by stage, of those that are run."""
         seconds = seconds_of(self.plan, *self.here, again="all labels" in self.fixed)
@@ -139,12 +154,13 @@ class Schedule:
             slowness: how many each of those above takes.
             done: names of stages.
         """
-        self.plan = dataclasses.replace(self.plan, pairs=0)  # of what is left, found anew
+        lengths = ("pretraining", "pretrain_epochs"), ("classifiers", "long_epochs")
+        kept = {name: getattr(self.plan, name) for stage, name in lengths if stage in done}
+        # Anew, from the whole: what was faster than foreseen leaves time to what comes after it.
+        self.plan = dataclasses.replace(self._whole, **kept)
         trained = {name: slowness * s for name, s in self._trained().items() if name not in done}
         rest = available - slowness * sum(s for name, s in self.fixed.items() if name not in done)
         plan = fitting(self.plan, trained, max(rest, LEAST_SECONDS))
-        lengths = ("pretraining", "pretrain_epochs"), ("classifiers", "long_epochs")
-        kept = {name: getattr(self.plan, name) for stage, name in lengths if stage in done}
         self.plan = dataclasses.replace(plan, **kept)
 
 

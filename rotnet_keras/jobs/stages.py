@@ -124,7 +124,7 @@ class Run:
     def _planned(self):
         """A `Schedule`, and whether it is to be fitted to the time."""
         settings, kept = self.settings, kept_plan(self.unfinished)
-        usual = make_plan(len(self.images), quick=settings.quick, blog=self._is_blogs)
+        usual = make_plan(self.images.shape, quick=settings.quick, blog=self._is_blogs)
         runs = {"verdict": self._can_be_weighed, "all labels": self.again}
         runs["recipe"] = can_be_had(self.splits.image_shape)
         fixed = {name: FIXED[name] for name in STAGES if runs.get(name, True)}
@@ -226,7 +226,7 @@ class Run:
                 self.models["rotation_model"],
                 self.splits,
                 passes=self.plan.pretrain_epochs,
-                usual=make_plan(len(self.images)).pretrain_epochs,
+                usual=make_plan(self.images.shape).pretrain_epochs,
                 seed=seed,
             )
             self.gain = measure_gain(

@@ -31,7 +31,7 @@ def pretrain_and_embed(
     results = run_pretraining(
         images=images,
         network="conv_blocks",
-        epochs=make_plan(len(images), quick=quick).pretrain_epochs,
+        epochs=make_plan(images.shape, quick=quick).pretrain_epochs,
         batch_size=128,
         all_rotations=False,
         precision=suitable_precision(),
