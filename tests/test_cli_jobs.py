@@ -256,6 +256,9 @@ def test_a_report_of_all_seeds_goes_when_one_has_new_results(calls, tmp_path, mo
     monkeypatch.setattr(experiment, "run_experiment", fail_second)
     assert main(options) == 2
     assert not (tmp_path / "report.html").exists()
+    assert main(options[:2]) == 0
+    assert main(options) == 2
+    assert "One run, with seed 0" in (tmp_path / "report.html").read_text()
 
 
 def test_stand_in_is_said_loudly(calls, capsys, monkeypatch):

@@ -218,7 +218,7 @@ def _run_seeds(options):
         settings["skip_finished"] = several or _lacks_its_report(place)
         settings["tensorboard"] = board / f"seed_{seed}" if board and several else board
         runs.append(run_experiment(**settings))
-        if several:  # what is of all seeds is not of this one's new results
+        if several and (output / TABLE).exists():  # of all seeds, so not of this one's new results
             for name in ("report.html", TABLE):
                 (output / name).unlink(missing_ok=True)
     if several:
