@@ -113,10 +113,10 @@ def join_blocks(extractor: Model, blocks: Blocks | None = None, *, grid: Count =
 
 
 def _on_grid(maps, grid):
-    """Averages over at most `grid` by `grid` cells, as vectors; a vector stays as it is."""
-    if len(maps.shape) == 2:
-        return maps
+    """Averages over at most `grid` by `grid` cells, as vectors."""
     height, width = maps.shape[1:3]
+    if height is None or width is None:
+        raise InputError(f"extractor must be for images of one size, got maps {maps.shape}")
     cell = (-(-height // grid), -(-width // grid))
     maps = keras.layers.AveragePooling2D(cell, padding="same", data_format="channels_last")(maps)
     return keras.layers.Flatten("channels_last")(maps)

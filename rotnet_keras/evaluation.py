@@ -14,6 +14,7 @@ from rotnet_keras._base.arrays import (
     Images,
     Labels,
     check_array,
+    check_below,
     images_are_square,
     one_label_an_image,
 )
@@ -64,7 +65,7 @@ def extract_features(
         batch_size: images computed at a time.
 
     Returns:
-        float32 array `(N, ...)`.
+        float32 array `(N, ...)`; float64 of a model that computes so.
 
     Raises:
         InputError: `images` is not of rank 4, empty, not finite or not what the extractor takes,
@@ -92,10 +93,14 @@ def predict_classes(model: Classifier, images: Images, *, batch_size: Count = 10
         >>> predict_classes(model, np.zeros((5, 28, 28, 1), "uint8")).shape
         (5,)
     """
+    return most_likely(_logits(model, images, batch_size))
+
+
+def _logits(model, images, batch_size=1000):
     logits = extract_features(model, images, batch_size=batch_size)
     if logits.ndim != 2:  # of a subclass of Model, which does not say before
         raise InputError(f"model must give logits (B, num_classes), got {got(logits)}")
-    return most_likely(logits)
+    return logits
 
 
 def most_likely(logits):
@@ -253,8 +258,9 @@ def calibrate(model: Classifier, images: Images, labels: Labels) -> float:
 
     Reference: Guo et al., 2017, https://arxiv.org/abs/1706.04599
     """
-    logits = extract_features(model, images)
+    logits = _logits(model, images)
     most_likely(logits)  # raises where they are not finite
+    check_below(labels, logits.shape[1])  # of a subclass of Model, which does not say before
     right = np.arange(len(labels)), labels
 
     def loss(log_temperature):

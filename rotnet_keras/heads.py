@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from typing import Annotated, Literal, get_args
 
 import keras
@@ -9,9 +11,10 @@ import numpy as np
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
-from rotnet_keras._base.keras_private import all_layers
+from rotnet_keras._base.keras_private import all_layers, compile_again
 from rotnet_keras._base.networks import AnyKerasModel, Model, check_functional
 from rotnet_keras._base.values import Count, Seed
+from rotnet_keras.running.fitting import fresh_optimizer
 from rotnet_keras.running.runtime import mixed_precision
 
 HEAD = "head"
@@ -37,7 +40,8 @@ def check_extractor(name, extractor):
 
 
 def _with_head(name, model):
-    names = [layer.name for layer in model.layers] if isinstance(model, keras.Model) else ()
+    check_functional(model, name)
+    names = [layer.name for layer in model.layers]
     if HEAD not in names:
         raise InputError(
             f'{name} must have a layer named "{HEAD}", got the layers {names}; for a network of '
@@ -266,20 +270,12 @@ def with_random_weights(model: Model, *, seed: Seed) -> keras.Model:
     seeds = _endless_seeds(seed)
 
     def fresh(layer):
-        config = layer.get_config()
-        if "seed" in config:
-            config["seed"] = next(seeds)
-        for key, value in config.items():
-            if not key.endswith("_initializer") or not value:
-                continue
-            if isinstance(value, str):  # by its name alone
-                config[key] = value = keras.initializers.serialize(keras.initializers.get(value))
-            settings = value["config"]  # of a plain function, its name
-            if isinstance(settings, dict) and "seed" in settings:
-                settings["seed"] = next(seeds)
+        config, parts = layer.get_config(), all_layers(layer)[1:]
+        _reseed(config, seeds, shared=bool(parts))
         return layer.__class__.from_config(config)
 
-    clone = keras.models.clone_model(model, clone_function=fresh, recursive=True)
+    with _keras_seeds_from(seed):
+        clone = keras.models.clone_model(model, clone_function=fresh, recursive=True)
     for old, new in zip(all_layers(model), all_layers(clone), strict=True):
         if isinstance(old, keras.layers.Normalization):
             new.set_weights(old.get_weights())
@@ -287,6 +283,38 @@ def with_random_weights(model: Model, *, seed: Seed) -> keras.Model:
 
 
 reinitialise = with_random_weights  # its name in version 0.1
+
+
+def _reseed(config, seeds, *, shared):
+    """Give what is random in a layer's settings, and in those of layers within it, own seeds.
+
+    Where it is `shared`, as by the projections of `MultiHeadAttention`, an initialiser gets none:
+    with one, all that it is copied for would begin with the same weights.
+    """
+    if "seed" in config:
+        config["seed"] = next(seeds)
+    for key, value in config.items():
+        if key.endswith("_initializer") and value:
+            if isinstance(value, str):  # by its name alone
+                config[key] = value = keras.initializers.serialize(keras.initializers.get(value))
+            settings = value["config"]  # of a plain function, its name
+            if isinstance(settings, dict) and "seed" in settings:
+                settings["seed"] = None if shared else next(seeds)
+            continue
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(part, dict) and isinstance(part.get("config"), dict):
+                _reseed(part["config"], seeds, shared=shared)
+
+
+@contextlib.contextmanager
+def _keras_seeds_from(seed):
+    """Where an initialiser has no seed of its own, Keras draws one from Python's `random`."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def _endless_seeds(seed):
@@ -307,8 +335,9 @@ def finalised(model):
 
 
 def _set_trainable(model, may_train):
+    model.trainable = True  # else nothing in it would be, whatever its layers say
     for layer in model.layers:
         layer.trainable = may_train(layer)
     if model.compiled:
-        model.compile_from_config(model.get_compile_config())
+        compile_again(model, fresh_optimizer(model.optimizer))
     return model

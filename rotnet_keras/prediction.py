@@ -40,7 +40,7 @@ from rotnet_keras.deployment.familiar import (
     write_familiar,
 )
 from rotnet_keras.deployment.reading import batches_for, names_within
-from rotnet_keras.evaluation import extract_features
+from rotnet_keras.evaluation import extract_features, most_likely
 
 # How pictures look and what answers mean, unless a classifier says otherwise.
 USUAL = {"ground": 255, "white": None, "temperature": 1.0, "familiar": None}
@@ -259,8 +259,8 @@ def predict_pictures(
 
     Raises:
         DatasetError: no pictures, or some that cannot be read.
-        InputError: a model that does not take square images, or not one name for each output,
-            all different.
+        InputError: a model that does not take square images or whose logits are not finite, or not
+            one name for each output, all different.
 
     Example:
         >>> import keras, tempfile
@@ -276,6 +276,7 @@ def predict_pictures(
     for some, images in batches_for(model, pictures, broken=broken, batch_size=batch_size, **look):
         files += some
         logits.append(extract_features(model, images))
+        most_likely(logits[-1])  # raises where they are not finite
         if familiar is not None:
             unlike.append(familiar.unlike(extract_features(eyes, images)))
     table = pd.DataFrame({"file": names_within(folder, files)})

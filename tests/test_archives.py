@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotnet_keras import DatasetError, InputError, unpack_zip
+from rotnet_keras import DatasetError, FileError, InputError, unpack_zip
 from rotnet_keras._base.files import machine
 
 
@@ -164,7 +164,8 @@ def test_an_archive_that_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "a.zip")
     for path in (tmp_path / "a.zip", tmp_path, tmp_path / "nowhere.zip"):
         with pytest.raises(DatasetError, match=r"path must be a zip archive, got .* is no file"):
-            unpack_zip(path, tmp_path / "out")
+            unpack_zip(path, tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked for there")
@@ -196,3 +197,10 @@ def test_whatever_the_names_nothing_lands_elsewhere(tmp_path_factory, pieces, be
     else:
         assert [path.name for path in (place / "in").iterdir()] == ["out"]
     assert {path.name for path in place.iterdir()} == {"a.zip", "in"}
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("a file, no folder")
+    pack(tmp_path / "a.zip", {"cat/1.png": b"a"})
+    with pytest.raises(FileError, match="folder must be a folder that can be written, got"):
+        unpack_zip(tmp_path / "a.zip", tmp_path / "file" / "out")

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from small_networks import batch_norm_extractor, moved, weights
+from small_networks import batch_norm_extractor, block_of_pixels, moved, weights
 
 from rotnet_keras import (
     InputError,
@@ -75,3 +75,9 @@ def test_all_blocks_but_the_first_are_joined_by_default(images):
 def test_a_network_without_blocks_is_refused():
     with pytest.raises(InputError, match="extractor must have blocks, layers named block1"):
         join_blocks(batch_norm_extractor())
+
+
+def test_maps_of_images_of_any_size_cannot_be_joined():
+    network = block_of_pixels((None, None, 1))
+    with pytest.raises(InputError, match=r"extractor must be for images of one size, got maps"):
+        join_blocks(network)

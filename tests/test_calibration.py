@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from scipy import special
+from small_networks import subclassed
 
 from rotnet_keras import (
     InputError,
@@ -51,6 +52,12 @@ def test_logits_that_are_not_finite_are_refused(model):
     broken = keras.Model(model.input, keras.ops.log(model.output - 300))
     with pytest.raises(InputError, match="calibrate: model must give finite logits"):
         calibrate(broken, *asked(1, 3, 0))
+
+
+def test_labels_beyond_the_outputs_of_a_model_that_does_not_tell_them(model):
+    images, labels = asked(1, 3, 0)
+    with pytest.raises(InputError, match=r"calibrate: labels must lie in 0\.\.1, the model's 2"):
+        calibrate(subclassed(model), images, labels + 1)
 
 
 @pytest.mark.slow

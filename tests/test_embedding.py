@@ -47,6 +47,13 @@ def test_maps_are_no_features(folder, extractor):
         embed_pictures(maps, folder[0])
 
 
+def test_features_that_are_not_finite_are_none(folder, extractor):
+    diverged = keras.models.clone_model(extractor)
+    diverged.set_weights([np.full_like(weight, np.nan) for weight in extractor.get_weights()])
+    with pytest.raises(InputError, match=r"^embed_pictures: extractor must give finite features"):
+        embed_pictures(diverged, folder[0])
+
+
 @pytest.mark.parametrize("ending", ["npz", "csv", "parquet"])
 def test_each_file_gives_back_what_was_written(tmp_path, ending):
     if ending == "parquet":
@@ -73,6 +80,10 @@ def test_other_endings_and_tables(tmp_path, monkeypatch):
         save_features(table, tmp_path / "features.txt")
     with pytest.raises(InputError, match=r"table must be a pandas.DataFrame with the columns \['f"):
         save_features(pd.DataFrame({"f0": [1]}), tmp_path / "features.npz")
+    with pytest.raises(
+        InputError, match=r"table must hold numbers beside 'file', got others in \['c"
+    ):
+        save_features(table.assign(class_name="cat"), tmp_path / "features.npz")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match="output needs the package pyarrow"):
         save_features(table, tmp_path / "features.parquet")

@@ -146,3 +146,10 @@ def test_negatives_are_told_from_test_images(splits):
     shares = [known.unlike(np.asarray(network(some))).mean() for some in (test, 255 - test)]
     assert 0.002 < shares[0] < 0.03
     assert shares[1] > 0.95
+
+
+def test_features_that_are_not_finite_tell_nothing(images):
+    pixels = keras.Input((12, 12, 1))
+    spoilt = keras.Model(pixels, keras.layers.Flatten()(keras.ops.log(pixels - 300)))
+    with pytest.raises(InputError, match="familiar_from: extractor must give finite features"):
+        familiar_from(attach_head(spoilt, 2), images, images)

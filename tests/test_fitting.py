@@ -90,3 +90,25 @@ def test_updates_done_at_once_divide_an_epoch_and_pass_no_callback_over():
         assert fitting.together(24, of_each_kind) == 24
     assert fitting.together(24, [*of_each_kind, Counting()]) == 1
     assert fitting.together(24, [keras.callbacks.LambdaCallback(on_train_batch_end=print)]) == 1
+
+
+SETTING = [
+    lambda: keras.callbacks.ReduceLROnPlateau("loss"),
+    lambda: keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+]
+
+
+@pytest.mark.parametrize("callback", SETTING)
+def test_a_learning_rate_with_a_schedule_is_set_by_nobody_else(callback, extractor):
+    """Keras would say so after the epoch in which it is first set."""
+    message = "callbacks must not set the learning rate, which has a schedule of its own, got "
+    once = {"epochs": 1, "batch_size": 4, "verbose": 0, "callbacks": [callback()]}
+    for pretrain in (rk.pretrain, rk.pretrain_contrast):
+        with pytest.raises(InputError, match=message + type(once["callbacks"][0]).__name__):
+            pretrain(extractor, IMAGES, **once)
+    model = rk.attach_head(extractor, 2)
+    rk.fit_classifier(model, IMAGES, LABELS, **once)
+    falling = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9))
+    for optimizer in (falling, keras.optimizers.LossScaleOptimizer(falling)):
+        with pytest.raises(InputError, match=message):
+            rk.fit_classifier(model, IMAGES, LABELS, optimizer=optimizer, **once)

@@ -1,3 +1,5 @@
+import itertools
+import random
 import subprocess
 import sys
 import textwrap
@@ -12,6 +14,7 @@ from small_networks import (
     batch_norm_extractor,
     chain,
     moved,
+    subclassed,
     weights,
 )
 
@@ -170,6 +173,13 @@ def on_unknown_length(_):
     return rk.attach_head(chain((None, None, 1), keras.layers.Flatten()), 3)
 
 
+def of_two(extractor):
+    """A model with a head that takes two batches of images."""
+    inputs = [keras.Input((12, 12, 1)) for _ in range(2)]
+    both = keras.layers.Add()([extractor(x) for x in inputs])
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(both))
+
+
 NO_HEAD = r'must have a layer named "head", .*features'
 REFUSED = [
     (lambda net: rk.attach_head(net, -1), r"num_classes must be a whole number .* got -1"),
@@ -179,6 +189,8 @@ REFUSED = [
     (lambda net: rk.attach_head(rk.attach_head(net, 3), 3), "use swap_head"),
     (rk.remove_head, NO_HEAD),
     (lambda net: rk.swap_head(net, 3), NO_HEAD),
+    (lambda net: rk.remove_head(subclassed(net)), "model must be a functional keras.Model"),
+    (lambda net: rk.remove_head(of_two(net)), "functional keras.Model with one input"),
 ]
 
 
@@ -276,3 +288,58 @@ def test_seeds_do_not_end(count):
     model = chain((4,), *(keras.layers.Dropout(0.1) for _ in range(count)))
     expected = np.random.SeedSequence(5).generate_state(count).tolist()
     assert seeds_of(rk.with_random_weights(model, seed=5)) == expected
+
+
+def attention():
+    """A network of one attention layer, whose projections share one initialiser."""
+    pixels = keras.Input((4, 3))
+    layer = keras.layers.MultiHeadAttention(2, 4, dropout=0.1, name="attention")
+    return keras.Model(pixels, layer(pixels, pixels))
+
+
+def test_random_weights_of_attention_differ_between_its_projections():
+    model = attention()
+    one, _, other = assert_seed_decides(lambda seed: rk.with_random_weights(model, seed=seed))
+    query, key, value = (one.get_weights()[place] for place in (0, 2, 4))
+    assert not (query == key).any()
+    assert not (query == value).any()
+    kernels = zip(one.get_weights()[::2], other.get_weights()[::2], strict=True)
+    assert not any((a == b).any() for a, b in kernels)
+
+
+@pytest.mark.parametrize("initializer", ["he_normal", keras.initializers.HeNormal(seed=0)])
+def test_random_weights_of_a_layer_within_a_layer(initializer):
+    conv = keras.layers.Conv2D(4, 3, kernel_initializer=initializer)
+    model = chain((6, 6, 1), keras.layers.SpectralNormalization(conv))
+    state = random.getstate()
+    one, _, other = assert_seed_decides(lambda seed: rk.with_random_weights(model, seed=seed))
+    assert random.getstate() == state
+    kernels = [network.get_weights()[0] for network in (model, one, other)]
+    assert not any((a == b).any() for a, b in itertools.combinations(kernels, 2))
+
+
+def test_a_model_that_may_not_train_as_a_whole(extractor):
+    model = rk.attach_head(extractor, 2)
+    model.trainable = False
+    assert [weight.path for weight in rk.freeze(model).trainable_weights] == [
+        "head/kernel",
+        "head/bias",
+    ]
+    model.trainable = False
+    assert len(rk.unfreeze(model).trainable_weights) == 8
+
+
+def test_freezing_a_model_compiled_with_functions_of_ones_own(extractor, images):
+    def loss(wanted, logits):
+        return keras.losses.sparse_categorical_crossentropy(wanted, logits, from_logits=True)
+
+    model = rk.attach_head(extractor, 2)
+    model.compile(
+        keras.optimizers.SGD(0.01), loss, metrics=[lambda wanted, logits: loss(wanted, logits)]
+    )
+    train_a_little(model, images)
+    rk.freeze(model)
+    before = weights(model)
+    train_a_little(model, images)
+    assert model.loss is loss
+    assert moved(model, before) == HEAD

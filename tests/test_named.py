@@ -127,6 +127,23 @@ def test_a_split_without_labels_joins_the_unlabelled_images(tmp_path, name):
     assert sorted(shared) == sorted(image.tobytes() for image in streams["train"])
 
 
+def test_the_test_is_not_one_whose_labels_are_kept_secret(tmp_path):
+    options = {"num_labels": 12, "num_validation": 6, "data_dir": tmp_path, "image_size": 4}
+    splits = load_splits("tiny_secret", **options)
+    assert np.bincount(splits.test.labels).tolist() == [20, 20, 20]  # of the validation
+    assert len(splits.unlabelled) == 60 - 12 - 6
+    with pytest.raises(
+        InputError, match=r"data set whose test has labels, 'tiny_secrets' has none"
+    ):
+        load_splits("tiny_secrets", **options)
+
+
+def test_images_of_16_bits_are_refused(tmp_path):
+    for load in (load_splits, stream_images):
+        with pytest.raises(InputError, match="images of 8 bits, 'tiny_deep' has uint16: bring its"):
+            load("tiny_deep", data_dir=tmp_path, image_size=4)
+
+
 def test_streams_of_a_named_data_set(prepared):
     options = {"data_dir": prepared, "image_size": 4}
     assert int(stream_images("tiny_colours", **options).cardinality()) == 60

@@ -219,3 +219,10 @@ def test_odd_names_on_their_way_into_a_table(classifier, folder, tmp_path):
     assert not read["file"].str.contains(r"^[=+@-]|[\x00-\x1f\u202e]").any()
     np.testing.assert_allclose(read["probability"], table["probability"], atol=1e-6)
     assert '"a;=1+1.png",' in text  # else the next cell where semicolons divide them
+
+
+def test_logits_that_are_not_finite_are_no_answer(classifier, folder):
+    diverged = keras.models.clone_model(classifier)
+    diverged.set_weights([np.full_like(weight, np.nan) for weight in classifier.get_weights()])
+    with pytest.raises(InputError, match=r"^predict_pictures: model must give finite logits, got"):
+        predict_pictures(diverged, folder, NAMES)

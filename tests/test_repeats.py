@@ -1,5 +1,6 @@
 """The same file in several places of a folder."""
 
+import itertools
 import shutil
 import time
 
@@ -56,8 +57,29 @@ def test_repeats_that_spoil_a_result(folder, one, other, said):
 def test_repeats_that_are_said(folder, one, other, said):
     copy(folder, one, other)
     with pytest.warns(UserWarning, match=rf"^1 picture is {said}, such as .* = ") as told:
-        load_splits(folder, image_size=8)
+        splits = load_splits(folder, image_size=8)
     assert len(told) == 1
+    of_test = one.startswith("test")
+    assert str(told[0].message).endswith("; each is taken once") == (not of_test)
+    sizes = [len(part.labels) for part in (splits.labelled, splits.validation, splits.test)]
+    assert len(splits.unlabelled) + sum(sizes) == 30 + 36 + 2 + of_test
+    with pytest.warns(UserWarning, match=rf"^1 picture is {said}, such as .* = [^;]*$"):
+        kept = load_splits(folder, image_size=8, repeats="keep")
+    sizes = [len(part.labels) for part in (kept.labelled, kept.validation, kept.test)]
+    assert len(kept.unlabelled) + sum(sizes) == 30 + 36 + 2 + 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_copy_of_a_picture_that_is_drawn_for_the_test_is_learnt_from(tmp_path, seed):
+    rng = np.random.default_rng(0)
+    for number, name in itertools.product(range(8), ("red", "green")):
+        save(tmp_path / name / f"{number}.png", rng.integers(0, 256, (8, 8, 3), "uint8"))
+        shutil.copy(tmp_path / name / f"{number}.png", tmp_path / name / f"{number} copy.png")
+    with pytest.warns(UserWarning, match="16 pictures are more than once .* each is taken once$"):
+        splits = load_splits(tmp_path, image_size=8, seed=seed)
+    parts = (splits.labelled.images, splits.validation.images, splits.test.images)
+    assert sum(map(len, parts)) == 16
+    assert len(np.unique(np.concatenate(parts), axis=0)) == 16
 
 
 def test_repeats_without_labels_are_worth_no_word(folder):

@@ -241,3 +241,21 @@ def test_hosts_share_the_rows_of_numbered_batches(images, all_rotations):
         both = [np.concatenate([part[number][i] for part in parts]) for i in (0, 1)]
         together = sorted(zip(map(bytes, both[0]), both[1].tolist(), strict=True))
         assert together == sorted(zip(map(bytes, x), y.tolist(), strict=True))
+
+
+def test_a_stream_is_not_made_smaller_by_an_augmentation(images):
+    stream = tf.data.Dataset.from_tensor_slices(images)
+    with pytest.raises(
+        InputError, match=r"augment must keep the shape \(2, 12, 12, 1\) of a batch"
+    ):
+        rotation_dataset(stream, augment=lambda x: x[:, 1:, 1:])
+    assert len(list(rotation_dataset(stream, batch_size=4, augment=lambda x: x + 1))) == 2
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_stream_without_an_image_that_does_not_say_so(images, dtype):
+    stream = tf.data.Dataset.from_tensor_slices(images.astype(dtype)).filter(lambda image: False)
+    with pytest.raises(
+        InputError, match="images must be a dataset of at least one image, got none"
+    ):
+        rotation_dataset(stream)

@@ -62,6 +62,43 @@ class TinyUnlabeled(TinyUnlabelled):
     unlabelled = "unlabeled"
 
 
+class TinySecret(TinyUnlabelled):
+    """The same, but the test has no labels that anybody is told; the validation has."""
+
+    name = "tiny_secret"
+    parts = ("train", "validation")
+
+    def _split_generators(self, dl_manager):
+        known = {part: self._generate_examples() for part in self.parts}
+        return known | {"test": self._generate_unlabelled()}
+
+
+class TinySecrets(TinySecret):
+    name = "tiny_secrets"
+    parts = ("train",)
+
+
+class TinyDeep(TinyColours):
+    """Images of 16 bits."""
+
+    name = "tiny_deep"
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(8, 8, 1), dtype=np.uint16),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+        )
+
+    def _generate_examples(self):
+        for i in range(4):
+            yield i, {"image": np.full((8, 8, 1), 9_999, "uint16"), "label": i % 2}
+
+
 class TinyDownload(TinyColours):
     """The same, with a file to download first; others may do things meanwhile."""
 

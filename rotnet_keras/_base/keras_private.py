@@ -8,6 +8,14 @@ def all_layers(model):
     return list(model._flatten_layers())
 
 
+def compile_again(model, optimizer):
+    """Compile a model as it was, its very losses and metrics, with another optimiser.
+
+    Keras's `compile_from_config` looks functions up by their names, and does not find one's own.
+    """
+    model.compile(**(model._compile_config.config | {"optimizer": optimizer}))
+
+
 def take_seeds_from(layer, choose):
     """Have a random layer ask `choose(own)` for its source of seeds, `own` being Keras's function.
 

@@ -133,6 +133,9 @@ Count = Annotated[int, check_count]
 Seed = Annotated[int, check_seed]
 Positive = Annotated[float, partial(check_number, lies="above 0", inside=lambda x: x > 0)]
 Fraction = Annotated[float, partial(check_number, lies="in 0..1", inside=lambda x: 0 <= x <= 1)]
+PositiveFraction = Annotated[
+    float, partial(check_number, lies="above 0 and not above 1", inside=lambda x: 0 < x <= 1)
+]
 FilePath = Annotated[str | os.PathLike[str], check_path]
 Source = Annotated[str | os.PathLike[str], check_source]
 BatchFunction = Annotated[Callable[[Any], Any], check_function]

@@ -18,7 +18,7 @@ from typing import Annotated
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError
-from rotnet_keras._base.files import machine, printable, runs
+from rotnet_keras._base.files import machine, make_folder, printable, runs
 from rotnet_keras._base.values import FilePath, got, warn_caller
 from rotnet_keras.data.folders import is_shown
 
@@ -63,6 +63,7 @@ def unpack_zip(
         DatasetError: not a zip archive, an empty or damaged one, one with a file that would land
             outside the folder or on another one, names that are not in the encoding, or a folder
             that exists already.
+        FileError: the folder cannot be made.
 
     Example:
         >>> unpack_zip("pictures.zip", "pictures")  # doctest: +SKIP
@@ -71,7 +72,9 @@ def unpack_zip(
     folder = pathlib.Path(os.path.abspath(folder))
     if folder.exists():
         raise DatasetError(f"folder must be a new one, {printable(folder)} is there already")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not pathlib.Path(path).is_file():  # from a pipe, reading would never come back
+        raise DatasetError(f"path must be a zip archive, got {printable(path)}, which is no file")
+    make_folder(folder.parent, "folder")
     own = f".unpacked-{machine()}-"
     _sweep(folder.parent, own)
     with tempfile.TemporaryDirectory(prefix=f"{own}{os.getpid()}.", dir=folder.parent) as beside:
@@ -90,8 +93,6 @@ def _sweep(parent, own):
 
 
 def _unpack(path, folder, encoding):
-    if not pathlib.Path(path).is_file():  # from a pipe, reading would never come back
-        raise DatasetError(f"path must be a zip archive, got {printable(path)}, which is no file")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = _named(path, archive.infolist(), encoding)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.keras_private import take_seeds_from
-from rotnet_keras._base.values import Fraction, Seed, another_seed
+from rotnet_keras._base.values import Fraction, PositiveFraction, Seed, another_seed
 
 LAST = {"data_format": "channels_last"}  # as images are here, whatever `keras.json` says
 SPAN = {"value_range": (0, 255)}
@@ -151,7 +151,7 @@ def strong_augmentation(
 
 @public()
 def contrast_augmentation(
-    *, least: Fraction = 0.5, mirror: bool = True, seed: Seed = 0
+    *, least: PositiveFraction = 0.5, mirror: bool = True, seed: Seed = 0
 ) -> Augmentation:
     """Show a part of each image in another light and colour, for pretraining by contrast.
 
@@ -165,7 +165,7 @@ def contrast_augmentation(
         images with three channels, saturation and hue.
 
     Raises:
-        InputError: as `gentle_augmentation`, or `least` is outside 0..1.
+        InputError: as `gentle_augmentation`, or `least` is not above 0, or above 1.
 
     Example:
         >>> tuple(contrast_augmentation()(np.zeros((5, 28, 28, 1), "uint8")).shape)

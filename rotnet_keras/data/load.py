@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import DatasetError, InputError, MissingPackageError
+from rotnet_keras._base.names import printable
 from rotnet_keras._base.values import Count, FilePath, Seed, Source, check_share, warn_caller
 from rotnet_keras.data import garments
 from rotnet_keras.data.decoding import Ground, White
@@ -112,8 +113,9 @@ def load_splits(
         white: the level of white in grey pictures of 16 bits.
         broken: what to do about files of a folder that cannot be read, as in `read_pictures`.
         repeats: "raise" where the same file is in two classes of a folder, or in the test set and
-            among the training pictures; "keep" warns. Others of the same bytes are warned of in any
-            case: labelled ones that are unlabelled, too, and those that a class has twice.
+            among the training pictures. What a class has twice, or is unlabelled, too, is warned of
+            and taken once, so that no copy of a picture that is drawn for the test or validation
+            is learnt from. "keep" warns of all these, and takes all.
         parts: "any" as above; "named" takes only `labelled`, `unlabelled` and `test` for parts, and
             each other folder for a class, whatever it is called and holds.
         follow_links: whether links to folders outside a folder are followed, as in `list_pictures`.
@@ -197,7 +199,10 @@ def _read_parts(folder, listed, repeats, division, form, reading):
     labels = np.array([label for _, some in parts for label in some], "int32")[read]
     part = np.repeat([LABELLED, TEST, UNLABELLED], [len(some) for some, _ in parts])[read]
     sound = [file for file, whole in zip(files, read, strict=True) if whole]
-    check_repeats(sound, images, part, labels, repeats)
+    once = check_repeats(sound, images, part, labels, repeats)
+    if not once.all():
+        images, labels, part = images[once], labels[once], part[once]
+        sound = [file for file, taken in zip(sound, once, strict=True) if taken]
     bounds = np.searchsorted(part, [TEST, UNLABELLED])
     train, tested, unlabelled = zip(np.split(images, bounds), np.split(labels, bounds), strict=True)
     splits = make_splits(
@@ -284,6 +289,10 @@ def stream_images(
         raise InputError("image_size must be given for a folder of pictures, got None")
     host, hosts = share
     found = np.array(list_pictures(folder, follow_links=follow_links), dtype=object)
+    if len(found) < hosts:
+        raise DatasetError(
+            f"{printable(folder)} must hold a picture for each of {hosts} hosts, got {len(found)}"
+        )
     files = list(np.random.default_rng(seed).permutation(found)[host::hosts])
     channels = 3 if channels is None else channels
     reading: dict[str, Any] = {"broken": broken, "white": white, "folder": list(found)}

@@ -60,9 +60,23 @@ def load_named(name, data_dir, manual_dir, image_size, fit):
     return {
         "train": read("train"),
         "unlabelled": None if unlabelled is None else unlabelled.images,
-        "test": read(_first_there(builder, ("test", "validation"))),
+        "test": _read_test(builder, read),
         "class_names": builder.info.features[keys[1]].names,
     }
+
+
+def _read_test(builder, read):
+    """The split to test on: not one whose labels are kept secret, which are then below 0."""
+    parts = [name for name in ("test", "validation") if name in builder.info.splits]
+    for part in parts:
+        examples = read(part)
+        if examples.labels.min() >= 0:
+            return examples
+    if parts:
+        raise InputError(
+            f"name must be a data set whose test has labels, {builder.name!r} has none in {parts}"
+        )
+    return None
 
 
 def _first_there(builder, names):
@@ -93,6 +107,12 @@ def find_builder(name, data_dir):
     if keys is None or [type(features[key]) for key in keys] != wanted:
         raise InputError(
             f"name must be an image classification data set, {builder.name!r} holds {features}"
+        )
+    kind = np.dtype(features[keys[0]].np_dtype)
+    if kind != "uint8":
+        raise InputError(
+            f"name must be a data set of images of 8 bits, {builder.name!r} has {kind.name}: bring "
+            "its arrays to 0..255 yourself, for make_splits"
         )
     return builder
 

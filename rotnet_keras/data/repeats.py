@@ -20,10 +20,14 @@ IN_TEST = "in the test set and among the training pictures"
 UNUSED = "with a label, and among the unlabelled ones"
 TWICE = "more than once in their class"
 SPOIL = (IN_CLASSES, IN_TEST)
+TAKEN = "; each is taken once"
 
 
 def check_repeats(files, images, parts, labels, repeats):
-    """Raise, or warn, where files hold the same bytes.
+    """Raise, or warn, where files hold the same bytes; return which to take, bool `(N,)`.
+
+    Of a picture with a label that is not of the test, the first file is taken: another one might be
+    drawn for the test or validation while it is learnt from.
 
     Args:
         files: list of N paths.
@@ -32,8 +36,9 @@ def check_repeats(files, images, parts, labels, repeats):
         labels: `(N,)`, -1 for no label.
         repeats: "raise", or "keep" to warn only.
     """
-    found = collections.defaultdict(list)
-    for same in same_files(files, images):
+    found, once = collections.defaultdict(list), np.ones(len(files), bool)
+    for same in map(np.array, same_files(files, images)):
+        once[_copies(same, parts[same])] = False
         for kind in _kinds(parts[same], labels[same]):
             found[kind].append([files[place] for place in same])
     spoilt = {kind: found.pop(kind) for kind in SPOIL if kind in found and repeats == "raise"}
@@ -43,7 +48,14 @@ def check_repeats(files, images, parts, labels, repeats):
             'repeats="keep" (--repeats keep)'
         )
     if found:
-        warn_caller(_in_words(found))
+        warn_caller(_in_words(found) + ("" if repeats == "keep" or once.all() else TAKEN))
+    return np.ones_like(once) if repeats == "keep" else once
+
+
+def _copies(same, parts):
+    """Those places of the same file that are left out."""
+    labelled = same[parts == LABELLED]
+    return np.setdiff1d(same[parts != TEST], labelled[:1]) if len(labelled) else labelled
 
 
 def same_files(files, images):

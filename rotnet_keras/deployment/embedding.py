@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
+from rotnet_keras._base.arrays import is_real
 from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError, MissingPackageError
 from rotnet_keras._base.files import replace_with
@@ -21,7 +22,7 @@ from rotnet_keras.data.folders import list_pictures
 from rotnet_keras.data.pictures import Broken, Fit
 from rotnet_keras.deployment.familiar import features_of
 from rotnet_keras.deployment.reading import batches_for, names_within
-from rotnet_keras.evaluation import extract_features
+from rotnet_keras.evaluation import finite_features
 
 ENDINGS = (".npz", ".csv", ".parquet")
 FILE = "file"
@@ -29,6 +30,9 @@ FILE = "file"
 
 def _features_table(name, table):
     check_table(name, table, [FILE], "picture")
+    texts = [column for column in table if column != FILE and not is_real(table[column].dtype)]
+    if texts:
+        raise InputError(f"{name} must hold numbers beside {FILE!r}, got others in {texts}")
     return table
 
 
@@ -64,7 +68,7 @@ def embed_pictures(
 
     Raises:
         DatasetError: no pictures, or some that cannot be read.
-        InputError: a model that does not take square images, or gives no features `(B, D)`.
+        InputError: a model that does not take square images, or gives no finite features `(B, D)`.
 
     Example:
         >>> import keras, tempfile
@@ -81,7 +85,7 @@ def embed_pictures(
         network, pictures, broken=broken, batch_size=batch_size, **look
     ):
         files += some
-        features.append(extract_features(network, images))
+        features.append(finite_features(network, images))
     return table_of_features(np.concatenate(features), names_within(folder, files))
 
 

@@ -20,7 +20,7 @@ from rotnet_keras._base.files import replace_with
 from rotnet_keras._base.networks import FunctionalClassifier, model_takes_images
 from rotnet_keras._base.values import Seed
 from rotnet_keras.blocks import block_names, join_blocks
-from rotnet_keras.evaluation import extract_features
+from rotnet_keras.evaluation import finite_features
 from rotnet_keras.heads import HEAD
 
 MOST = 1_000  # training pictures that are remembered
@@ -96,7 +96,7 @@ def familiar_from(
         `Familiar`.
 
     Raises:
-        InputError: images that the model does not take.
+        InputError: images that the model does not take, or of which it makes what is not finite.
 
     Example:
         >>> model = attach_head(two_conv_extractor((12, 12, 1)), 2)
@@ -110,9 +110,9 @@ def familiar_from(
     network = look_of(model)
     if len(images) > MOST:
         images = images[np.random.default_rng(seed).choice(len(images), MOST, replace=False)]
-    features = extract_features(network, images).astype("float64")
+    features = finite_features(network, images).astype("float64")
     known = _spread_of(features, seed)
-    distances = known.distances(extract_features(network, held_out))
+    distances = known.distances(finite_features(network, held_out))
     return dataclasses.replace(known, threshold=float(np.quantile(distances, SHARE)))
 
 

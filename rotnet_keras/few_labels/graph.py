@@ -6,7 +6,6 @@ what is added here is that classes keep their shares, and a classifier for image
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Literal
 
 import keras
@@ -32,8 +31,8 @@ from rotnet_keras._base.values import (
     AtLeastTwo,
     Count,
     Positive,
+    PositiveFraction,
     Seed,
-    check_number,
 )
 from rotnet_keras.blocks import Blocks, block_names, need_blocks
 from rotnet_keras.evaluation import finite_features
@@ -78,9 +77,6 @@ def _first_have_labels(images, labels, num_classes):
 
 Points = Annotated[np.ndarray, _points]  # (N, D)
 KnownLabels = Annotated[np.ndarray, _known_labels]  # (N,), -1 where not known
-Share = Annotated[
-    float, partial(check_number, lies="above 0 and not above 1", inside=lambda x: 0 < x <= 1)
-]
 
 
 @public(_a_label_a_point)
@@ -91,7 +87,7 @@ def spread_labels(
     method: Method = "laplace",
     neighbours: Count = NEIGHBOURS,
     dimensions: Count = DIMENSIONS,
-    keep: Share = 0.5,
+    keep: PositiveFraction = 0.5,
     seed: Seed = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spread a few labels over a graph of many images, neighbours in feature space being joined.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from rotnet_keras._base.errors import InputError
@@ -19,9 +20,11 @@ def augment_batch(augment, images, seed):
 
 def augment_keeps_shape(augment, images):  # a relation
     """What a function makes of a few images in `tf.data.Dataset.map` has the same shape."""
-    if augment is None or isinstance(images, tf.data.Dataset):
+    if augment is None:
         return
-    some = images[:2]
+    some = _two_like(images) if isinstance(images, tf.data.Dataset) else images[:2]
+    if some is None:
+        return
     try:
         # With a seed, as in training: else it would move on what an augmentation of ours draws.
         tried = tf.data.Dataset.from_tensors(some).map(lambda x: augment_batch(augment, x, [0, 0]))
@@ -34,6 +37,13 @@ def augment_keeps_shape(augment, images):  # a relation
     shape = tuple(changed.shape) if hasattr(changed, "shape") else changed
     if shape != some.shape:
         raise InputError(f"augment must keep the shape {some.shape} of a batch, got {got(shape)}")
+
+
+def _two_like(stream):
+    """Two black images as a stream has them, none of which is taken from it for that."""
+    spec = stream.element_spec
+    known = spec.shape.is_fully_defined()
+    return np.zeros((2, *spec.shape), spec.dtype.as_numpy_dtype) if known else None
 
 
 def endless_batches(arrays, batch_size, *, start=0, whole_passes=False, augment=None, seed=0):

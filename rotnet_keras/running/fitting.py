@@ -140,8 +140,21 @@ def compile_classifier(model, optimizer, steps, callbacks):
 
 def compile_for_fit(model, optimizer, steps, callbacks, **losses):
     """The same with losses and metrics of one's own, as Keras's `compile` takes them."""
+    _rate_can_be_set(optimizer, callbacks)
     how = {"steps_per_execution": together(steps, callbacks)}
     model.compile(_scaled(optimizer, model), **losses, **how)
+
+
+def _rate_can_be_set(optimizer, callbacks):
+    """Keras says so only when a callback first sets it, perhaps after hours."""
+    rate = getattr(optimizer, "inner_optimizer", optimizer).get_config().get("learning_rate")
+    setting = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+    names = [type(callback).__name__ for callback in callbacks if isinstance(callback, setting)]
+    if names and isinstance(rate, dict):  # a schedule
+        raise InputError(
+            "callbacks must not set the learning rate, which has a schedule of its own, "
+            f"got {', '.join(names)}"
+        )
 
 
 def _scaled(optimizer, model):
