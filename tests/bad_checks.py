@@ -296,10 +296,17 @@ CHECKS = {
     "check_axes_array": AXES,
     "check_gain": Kind(
         {
-            "wrong kind": [None, 3, "gain", object(), {"arms": 1, "twice": 2}, SimpleNamespace()],
+            "wrong kind": [
+                None,
+                3,
+                "gain",
+                object(),
+                {"arms": 1},
+                SimpleNamespace(arms=1, twice=1),
+            ],
             "wrong size": [
-                SimpleNamespace(arms=pd.DataFrame({"arm": ["a"]}), twice=None),
-                SimpleNamespace(arms=pd.DataFrame(), twice=None),
+                SimpleNamespace(arms=pd.DataFrame({"arm": ["a"]}), twice=None, baseline="a"),
+                SimpleNamespace(arms=pd.DataFrame(), twice=None, baseline="a"),
             ],
         }
     ),

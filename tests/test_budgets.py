@@ -60,3 +60,23 @@ def test_names_stand_at_the_ends_of_lines_and_apart():
     colours = {line.get_label(): line[0].get_color() for line in ax.containers}
     assert {text.get_text(): text.get_color() for text in ax.texts} == colours
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["other"]
+
+
+ONE = {"arm": ["a"], "num_labels": [10], "mean": [50.0], "ci95": [1.0]}
+WRONG = [
+    (ONE | {"ci95": [-1.0]}, r"summary: ci95 must be at least 0, got -1"),
+    (ONE | {"num_labels": [0]}, r"summary: num_labels must be at least 1, got 0"),
+    (ONE | {"mean": ["high"]}, r"summary: mean must be an array of real numbers"),
+    ({k: v * 2 for k, v in ONE.items()}, r"got several of 'a' with 10 labels"),
+]
+
+
+@pytest.mark.parametrize(("summary", "message"), WRONG)
+def test_summaries_that_cannot_be_drawn(summary, message):
+    with pytest.raises(InputError, match=message):
+        plot_budgets(pd.DataFrame(summary))
+
+
+def test_a_single_run_has_no_interval_and_labels_are_whole():
+    ax = plot_budgets(pd.DataFrame(ONE | {"num_labels": [1000.0], "ci95": [np.nan]}))
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1,000"]

@@ -1,10 +1,12 @@
+import itertools
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from rotnet_keras import plot_accuracies, plot_confusion, plot_history, plot_map
+from rotnet_keras import InputError, plot_accuracies, plot_confusion, plot_history, plot_map
 
 
 @pytest.mark.parametrize("height", [3, 5])
@@ -148,3 +150,56 @@ def test_shares_are_read_in_percent():
     ax = plot_history({"accuracy": [0.5, 0.75], "loss": [2.0, 1.0]})
     assert ax.yaxis.get_major_formatter()(0.75) == "75.0%"
     assert "%" not in plot_history({"loss": [2.0, 1.0]}, "loss").yaxis.get_major_formatter()(1.5)
+
+
+WRONG_HISTORIES = [
+    ({"accuracy": [0.1, 0.2, 0.3], "val_accuracy": [0.2]}, r"\(3,\) and \(1,\)"),
+    ({"accuracy": [[0.1, 0.2], [0.3, 0.4]]}, r"\(2, 2\)"),
+]
+
+
+@pytest.mark.parametrize(("history", "message"), WRONG_HISTORIES)
+def test_a_history_has_one_number_an_epoch(history, message):
+    with pytest.raises(InputError, match="one number an epoch for accuracy.* got.*" + message):
+        plot_history(history)
+    with pytest.raises(InputError, match="histories must be an array of real numbers"):
+        plot_history({"accuracy": [0.1], "val_accuracy": ["high"]})
+
+
+def test_accuracies_of_arms_in_any_order():
+    accuracies = {"short": {"b": 0.5, "a": 0.25}, "long": {"a": 0.75, "b": 1.0}}
+    ax = plot_accuracies(accuracies)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["b", "a"]
+    assert [text.get_text() for text in ax.texts] == ["50.0", "25.0", "100.0", "75.0"]
+
+
+@pytest.mark.parametrize("accuracies", [{"a": 60.0}, {"a": -0.1}, {"s": {"a": None}}])
+def test_accuracies_are_shares(accuracies):
+    with pytest.raises(
+        InputError, match=r"accuracies must hold numbers in 0\.\.1, one or more, got"
+    ):
+        plot_accuracies(accuracies)
+
+
+def test_names_are_no_formulas_and_none_is_left_out_of_a_legend():
+    history = {"accuracy": [0.1, 0.2]}
+    ax = plot_history({"_a": history, "$b$": history})
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["\N{ZERO WIDTH SPACE}_a, training", r"\$b\$, training"]
+    ax = plot_accuracies({"_s": {"_x": 0.5}, "t": {"_x": 0.5}})
+    assert len(ax.get_legend().get_texts()) == 2
+
+
+def test_the_largest_label_of_bytes_has_a_name():
+    ax = plot_map(np.zeros((1, 2)), np.array([255], "uint8"))
+    assert ax.get_legend().get_texts()[-1].get_text() == "255"
+
+
+@pytest.mark.parametrize(("count", "counted", "named"), [(16, 256, 16), (17, 0, 17), (100, 0, 50)])
+def test_a_large_confusion_has_no_counts_and_names_that_can_be_read(count, counted, named):
+    ax = plot_confusion(np.eye(count, dtype=int), [f"class {k}" for k in range(count)])
+    assert len(ax.texts) == counted
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
+    assert len(boxes) == named
+    assert all(upper.y0 >= lower.y1 for upper, lower in itertools.pairwise(boxes))

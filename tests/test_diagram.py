@@ -78,3 +78,14 @@ def test_models_without_shapes_and_heads_without_outputs():
         plot_network(keras.Sequential([keras.layers.Dense(2)]))
     with pytest.raises(InputError, match="heads: each must be a whole number of at least 1, got 0"):
         plot_network(two_conv_extractor((12, 12, 1)), heads={"a": 0})
+
+
+def test_networks_of_several_outputs_and_files_without_a_name(extractor, tmp_path):
+    both = keras.Model(extractor.input, [extractor.output, extractor.get_layer("pool1").output])
+    for draw in (plot_network, lambda model: draw_model(model, tmp_path / "model.png")):
+        with pytest.raises(
+            InputError, match=r"model must have one output, got .* with 2; heads dra"
+        ):
+            draw(both)
+    with pytest.raises(InputError, match=r"path must name a file, got '\.\.'"):
+        draw_model(extractor, "..")

@@ -166,3 +166,9 @@ def test_similar_images_of_a_rotation_network_mostly_share_a_class(splits):
     labels = splits.test.labels[:400]
     neighbours, _ = similar_images(features, range(400), count=5)
     assert (labels[neighbours] == labels[:, None]).mean() > 0.5  # a tenth is chance
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_features_whose_squares_are_too_large_or_0(scale):
+    _, similarities = similar_images(scale * np.array([[1.0, 0], [1, 1], [0, 2]]), [0], count=2)
+    np.testing.assert_allclose(similarities, [[np.sqrt(0.5), 0]], atol=1e-6)

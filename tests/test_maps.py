@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
 from rotnet_keras import (
+    FileError,
     InputError,
     align_maps,
     attach_head,
@@ -288,3 +289,18 @@ def test_a_map_that_another_process_has_drawn_is_found(monkeypatch):
 def test_no_process_draws_a_map_that_cannot_be_kept(monkeypatch):
     monkeypatch.setenv("ROTNET_KERAS_CACHE", "/dev/null/nowhere")
     assert maps.begin_map(np.zeros((9, 2)), seed=0) is None
+
+
+@pytest.mark.parametrize(
+    "settings", [{"n_neighbors": 2.5}, {"n_neighbors": 1}, {"n_components": 3}]
+)
+def test_settings_that_lay_out_nothing_flat(settings):
+    with pytest.raises(
+        InputError, match="settings must have a whole number of at least 2 as n_nei"
+    ):
+        umap_points(np.eye(6), cache=False, **settings)
+
+
+def test_a_cache_in_the_home_of_nobody():
+    with pytest.raises(FileError, match="cache must be a folder that can be written, got ~nobody-"):
+        umap_points(np.eye(6), cache="~nobody-of-this-name/maps")

@@ -160,3 +160,11 @@ def test_the_page_in_a_browser(page, open_page, size, scheme):
     assert NASTY in opened.locator("p", has_text="Classes:").inner_text()
     assert opened.locator("img[src=x]").count() == 0
     assert opened.evaluate(LIGHT) == (scheme == "light")
+
+
+def test_of_several_seeds_it_is_said_which_one_the_sentences_are_of(write, tmp_path):
+    write_seeds(write)
+    said = Report(save_report(tmp_path)).said
+    assert said.index("The run with seed 0:") < said.index("rotations predicted right")
+    one = Report(save_report(tmp_path, seeds=[2])).said
+    assert "The run with seed" not in one

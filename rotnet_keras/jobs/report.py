@@ -43,7 +43,7 @@ def save_report(
     Args:
         folder: the `output` of `run_experiment`; or a folder of such folders, `seed_0` and so on,
             of runs that differ by their seed alone. The page of several runs has means and 95%
-            intervals of Student's t, and the pictures of the first one.
+            intervals of Student's t, and of the first one the sentences at the top and pictures.
         seeds: which of the `seed_` folders it is about; None takes the run in the folder itself,
             or, where there is none, all of them.
         command: what was typed to start the run, for the page to say; None for nothing.

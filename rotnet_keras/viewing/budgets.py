@@ -14,13 +14,25 @@ from rotnet_keras._base.door import public
 from rotnet_keras._base.errors import InputError
 from rotnet_keras._base.tasks import NONE
 from rotnet_keras._base.values import check_mapping, check_table
-from rotnet_keras.viewing.axes import Axes, axes_or_new
+from rotnet_keras.viewing.axes import Axes, axes_or_new, shown_text
 
 
 def _check_summary(name, summary):
     check_table(name, summary, ("arm", "num_labels", "mean", "ci95"))
     if len(sets := sorted({*map(str, summary.get("dataset", ()))})) > 1:
         raise InputError(f"{name} must be of one data set, got rows of {sets}")
+    for column, least in {"num_labels": 1, "mean": 0, "ci95": 0}.items():
+        values = check_array(f"{name}: {column}", summary[column])
+        if values[~np.isnan(values)].min(initial=least) < least:
+            raise InputError(f"{name}: {column} must be at least {least}, got {values.min()}")
+    drawn = pd.DataFrame({"line": _lines_of(summary), "num_labels": summary["num_labels"]})
+    again = drawn[drawn.duplicated()]
+    if len(again):
+        line, number = again.iloc[0]
+        raise InputError(
+            f"{name} must have one row for each arm and number of labels, those of one network and "
+            f"one pretraining, got several of {line!r} with {number:,} labels"
+        )
     return summary
 
 
@@ -72,7 +84,7 @@ def plot_budgets(
     _draw_published(published or {}, ax)
     ticks = sorted(summary["num_labels"].unique())
     ax.set(xscale="log", xlabel="labels in all", ylabel="test accuracy (%)")
-    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     ax.minorticks_off()
     ax.grid(axis="y", alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
@@ -97,7 +109,14 @@ def _draw_arms(summary, ax):
         style = {"color": colours(number % 20), "marker": "os^Dv"[number % 5], "markersize": 4}
         without = "pretext" in runs and (runs["pretext"] == NONE).all()
         style["linestyle"] = "--" if without else "-"
-        ax.errorbar(runs["num_labels"], runs["mean"], runs["ci95"], label=arm, capsize=2, **style)
+        ax.errorbar(
+            runs["num_labels"],
+            runs["mean"],
+            runs["ci95"],
+            label=shown_text(arm),
+            capsize=2,
+            **style,
+        )
 
 
 def _name_at_ends(ax):
@@ -132,4 +151,4 @@ def _draw_published(published, ax):
     for number, (name, points) in enumerate(published.items()):
         style = {"color": "black", "markerfacecolor": "white", "markersize": 7, "zorder": 5}
         style |= {"marker": "x+*sDP"[number % 6], "linestyle": "none"}
-        ax.plot(list(points), list(points.values()), label=name, **style)
+        ax.plot(list(points), list(points.values()), label=shown_text(name), **style)

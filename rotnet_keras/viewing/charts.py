@@ -35,6 +35,7 @@ from rotnet_keras.viewing.axes import (
 SMALLEST_POINT, LARGEST_POINT = 4, 60  # of a map: from 10,000 images on, and up to 44 of them
 NO_LABEL = "#C8C8C8"  # the colour of images without one
 NAMES_WIDTH, NAMES_A_COLUMN = 24, 25  # of a map's legend
+LARGEST_MATRIX, MOST_COUNTED, MOST_NAMED = 20, 16, 80  # inches; classes with counts, with names
 
 
 def _recorded(history):
@@ -57,7 +58,14 @@ def _all_have_metric(histories, metric):
     for values in map(_recorded, histories.values()):
         if not isinstance(metric, str) or metric not in values:
             raise InputError(f"metric must be one of {tuple(values)}, got {got(metric)}")
-        check_array("histories", check_list("histories", values[metric], "number"))
+        there = [name for name in (metric, f"val_{metric}") if name in values]
+        recorded = [check_list("histories", values[name], "number") for name in there]
+        shapes = [check_array("histories", some).shape for some in recorded]
+        if any(shape != (len(recorded[0]),) for shape in shapes):
+            raise InputError(
+                f"histories must hold one number an epoch for {' and '.join(there)}, got arrays of "
+                f"{' and '.join(map(str, shapes))}"
+            )
 
 
 def _check_points(name, points):
@@ -79,10 +87,13 @@ def _check_accuracies(name, accuracies):
         accuracies = {"": accuracies}
     for by_arm in accuracies.values():
         check_mapping(f"{name}: each", by_arm, "numbers by arm")
-        measured = [value for value in by_arm.values() if value is not None]
-        check_finite(name, check_array(name, measured))
-    if len({tuple(by_arm) for by_arm in accuracies.values()}) > 1:
+    if len({frozenset(by_arm) for by_arm in accuracies.values()}) > 1:
         raise InputError(f"{name} must be of the same arms in all series, got {accuracies}")
+    measured = [x for by_arm in accuracies.values() for x in by_arm.values() if x is not None]
+    values = check_array(name, measured)
+    check_finite(name, values)
+    if not measured or values.min() < 0 or values.max() > 1:
+        raise InputError(f"{name} must hold numbers in 0..1, one or more, got {got(accuracies)}")
     return accuracies
 
 
@@ -136,7 +147,7 @@ def plot_history(histories: Histories, metric: str = "accuracy", *, ax: Axes | N
         values = _recorded(history)
         epochs = np.arange(1, len(values[metric]) + 1)
         marker = "o" if len(epochs) == 1 else None
-        of = f"{label}, " if label else ""
+        of = f"{shown_text(label)}, " if label else ""
         (line,) = ax.plot(epochs, values[metric], marker=marker, label=f"{of}training")
         if f"val_{metric}" in values:
             style: dict[str, Any] = {"ls": "--", "marker": marker, "color": line.get_color()}
@@ -180,7 +191,7 @@ def plot_map(
         ['Bag', 'Coat', 'no label']
     """
     if class_names is None:
-        class_names = [str(label) for label in range(labels.max() + 1)]
+        class_names = [str(label) for label in range(int(labels.max()) + 1)]
     columns = math.ceil(len(class_names) / NAMES_A_COLUMN)
     ax = axes_or_new(ax, figsize=(6.5 + 2 * columns, 6.5))
     colours = _colours_of_classes(len(class_names))
@@ -224,14 +235,15 @@ def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
         ['60.0', '80.0']
     """
     ax = axes_or_new(ax, figsize=(7.5, 4.5))
-    percent = 100 * pd.DataFrame(accuracies, dtype=float)  # a row an arm
+    arms = list(next(iter(accuracies.values())))
+    percent = 100 * pd.DataFrame(accuracies, arms, dtype=float)  # a row an arm
     width = 0.85 / percent.notna().sum(axis="columns").max()
     places = percent.notna().cumsum(axis="columns").sub(percent.notna().sum(axis="columns") / 2, 0)
     for series, values in percent.items():
         at = np.arange(len(values)) + (places[series] - 0.5) * width
-        bars = ax.bar(at[values.notna()], values.dropna(), width, label=series)
+        bars = ax.bar(at[values.notna()], values.dropna(), width, label=shown_text(series))
         ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
-    ax.set_xticks(range(len(percent)), list(percent.index))
+    ax.set_xticks(range(len(arms)), [*map(shown_text, arms)])
     ax.set(ylabel="test accuracy (%)", ylim=(0, 110))
     if list(percent) != [""]:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
@@ -241,7 +253,7 @@ def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
 
 @public(_one_name_a_row)
 def plot_confusion(matrix: Matrix, class_names: Names, *, ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix, true classes in rows, with its counts.
+    """Draw a confusion matrix, true classes in rows, with its counts if there are few classes.
 
     Args:
         matrix: `(K, K)` counts, as `confusion_matrix` returns them.
@@ -259,11 +271,15 @@ def plot_confusion(matrix: Matrix, class_names: Names, *, ax: Axes | None = None
         >>> plot_confusion(np.eye(2, dtype=int), ["Bag", "Coat"]).get_xlabel()
         'predicted class'
     """
-    ax = axes_or_new(ax, figsize=(7.5, 7))
-    names = [shown_text(name) for name in class_names]
-    display = ConfusionMatrixDisplay(matrix, display_labels=names)
-    display.plot(ax=ax, cmap="Blues", xticks_rotation=45, colorbar=False, values_format="d")
-    plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
+    count = len(matrix)
+    side = min(max(7.5, 0.4 * count), LARGEST_MATRIX)
+    ax = axes_or_new(ax, figsize=(side, side - 0.5))
+    style = {"cmap": "Blues", "colorbar": False, "values_format": "d"}
+    ConfusionMatrixDisplay(matrix).plot(ax=ax, include_values=count <= MOST_COUNTED, **style)
+    named = range(0, count, math.ceil(count / MOST_NAMED))
+    names = [shown_text(class_names[place]) for place in named]
+    ax.set_yticks(named, names)
+    ax.set_xticks(named, names, rotation=45, ha="right", rotation_mode="anchor")
     ax.set(xlabel="predicted class", ylabel="true class")
     return ax
 

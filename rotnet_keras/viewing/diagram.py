@@ -38,9 +38,17 @@ def _check_heads(name, heads):
 
 def _check_file(name, path):
     check_path(name, path)
-    if not pathlib.Path(path).name:
+    if pathlib.Path(path).name in ("", ".."):
         raise InputError(f"{name} must name a file, got {str(path)!r}")
     return path
+
+
+def _has_one_output(model):
+    outputs = getattr(model, "outputs", None) or [None]
+    if len(outputs) > 1:
+        raise InputError(
+            f"model must have one output, got {model.name} with {len(outputs)}; heads draws several"
+        )
 
 
 # What a signature says beside an argument.
@@ -48,18 +56,18 @@ Heads = Annotated[Mapping[str, int], _check_heads]
 NewFile = Annotated[str | os.PathLike[str], _check_file]
 
 
-@public()
+@public(_has_one_output)
 def plot_network(
     model: AnyKerasModel, *, heads: Heads | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw what a network makes of an image, from left to right: a box for each change of shape.
 
     A box is as tall as the maps are, on a scale of square roots, and the wider the more channels
-    they have; vectors are narrow. Of more than 14 changes, some between are left out, and a box
-    says how many.
+    they have; vectors are narrow. Of more than 14 changes, some between are left out, and it is
+    said how many.
 
     Args:
-        model: `keras.Model` with one image as its input.
+        model: `keras.Model` with one image as its input, and one output.
         heads: `{name: outputs}` of heads that are put on it, drawn one below the other at its end.
         ax: axes to draw on; None makes a figure.
 
@@ -67,8 +75,8 @@ def plot_network(
         The axes.
 
     Raises:
-        InputError: `model` is not a `keras.Model`, a head has no outputs, or `ax` is not axes of
-            matplotlib.
+        InputError: `model` is not a `keras.Model` or has several outputs, a head has no outputs, or
+            `ax` is not axes of matplotlib.
 
     Example:
         >>> heads = {"rotations": 4, "classes": 10}
@@ -94,7 +102,7 @@ def plot_network(
     return ax
 
 
-@public()
+@public(_has_one_output)
 def draw_model(model: AnyKerasModel, path: NewFile, *, title: Text | None = None) -> pathlib.Path:
     """Write the picture of `plot_network`.
 
@@ -107,8 +115,8 @@ def draw_model(model: AnyKerasModel, path: NewFile, *, title: Text | None = None
         `pathlib.Path` of the file written.
 
     Raises:
-        InputError: `model` is not a `keras.Model`, `path` does not name a file, or `title` is not
-            a text.
+        InputError: `model` is none that `plot_network` takes, `path` does not name a file, or
+            `title` is not a text.
         FileError: the file cannot be written.
 
     Example:

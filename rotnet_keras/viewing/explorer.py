@@ -201,7 +201,7 @@ def save_explorer(
         images: `(N, S, S, C)` array, grey or colour, pixels 0..255. Up to 5,000 move
             smoothly; those larger than 48 pixels, or 112 of fewer than 300, are shown smaller.
         labels: `(N,)` whole numbers, the class of each image; -1 where none is known. Later images
-            are drawn above earlier ones.
+            are drawn above earlier ones; fewer than 300 in an order drawn at random.
         class_names: one a class.
         logits: `(N, K)`, what a classifier says of each image, as `extract_features` returns it for
             a whole model; None leaves out predictions and errors.

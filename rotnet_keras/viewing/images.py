@@ -248,7 +248,7 @@ def plot_predictions(
     *,
     axes: AxesArray | None = None,
 ) -> np.ndarray:
-    """Show images, what each is, and, in red, what a wrong one was predicted as.
+    """Show images and what each is, in red where it was predicted as something else, and as what.
 
     Args:
         images: `(N, H, W, C)` with 1 or 3 channels, pixels 0..255.

@@ -163,6 +163,8 @@ def similar_images(
         ([[2, 1]], [[1.0, 0.0]])
     """
     features = features.astype("float64")
+    # By a power of two, which rounds nothing: squares could be too large, or 0.
+    features = np.ldexp(features, -np.frexp(np.abs(features).max())[1])
     search = NearestNeighbors(n_neighbors=count + 1, metric="cosine").fit(features)
     distances, neighbours = search.kneighbors(features[queries])
     others = neighbours != np.expand_dims(queries, 1)

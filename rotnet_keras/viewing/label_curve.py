@@ -13,7 +13,7 @@ from rotnet_keras.viewing.axes import Axes, axes_or_new
 
 
 def _check_gain(name, gain):
-    if not hasattr(gain, "arms") or not hasattr(gain, "twice"):
+    if not all(hasattr(gain, part) for part in ("arms", "twice", "baseline")):
         raise InputError(f"{name} must be what measure_gain returns, got {got(gain)}")
     check_table(name, gain.arms, ("arm", "num_labels", "mean", "ci95"))
     return gain

@@ -30,10 +30,10 @@ from rotnet_keras._base.arrays import (
 )
 from rotnet_keras._base.digests import digest
 from rotnet_keras._base.door import public
-from rotnet_keras._base.errors import InputError
+from rotnet_keras._base.errors import FileError, InputError
 from rotnet_keras._base.files import make_folder, replace_with
 from rotnet_keras._base.networks import AnyModel, model_takes_images
-from rotnet_keras._base.values import Names, Seed, check_list, check_path, got
+from rotnet_keras._base.values import Names, Seed, check_list, check_path, got, is_whole
 from rotnet_keras.evaluation import extract_features
 from rotnet_keras.heads import HEAD, remove_head
 from rotnet_keras.viewing.axes import Axes, named_or_without
@@ -82,13 +82,23 @@ def _can_be_mapped(model, images):
         raise InputError(f"images must be {LEAST} or more to be mapped, got {len(images)}")
 
 
+def _settings_lay_out_flat(settings):
+    """A relation: what UMAP or, from within it, numba would say in words of their own."""
+    neighbours, dimensions = settings.get("n_neighbors", 2), settings.get("n_components", 2)
+    if not is_whole(neighbours) or neighbours < 2 or dimensions != 2:
+        raise InputError(
+            "settings must have a whole number of at least 2 as n_neighbors, and 2 as n_components "
+            f"if any, got {settings}"
+        )
+
+
 # What a signature says beside an argument.
 FeaturesToMap = Annotated[np.ndarray, partial(check_features, least=LEAST)]
 Maps = Annotated[Iterable[np.ndarray], _check_maps]
 Cache = Annotated[str | os.PathLike[str] | Literal[False] | None, _check_cache]
 
 
-@public()
+@public(_settings_lay_out_flat)
 def umap_points(
     features: FeaturesToMap, *, seed: Seed = 0, cache: Cache = None, **settings: Any
 ) -> np.ndarray:
@@ -129,7 +139,7 @@ def umap_points(
     if points is None:
         try:
             points = _lay_out(features, seed, settings)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError) as error:
             message = f"settings must be what umap.UMAP takes ({error}), got {settings}"
             raise InputError(message) from error
         if kept is not None:
@@ -282,10 +292,14 @@ def _place(cache, name):
         # In a folder of its own, since old maps are deleted.
         chosen = pathlib.Path(cache or os.environ.get(CACHE) or usual).expanduser() / "maps"
         return make_folder(chosen, "cache") / f"{name}.npy"
-    except (OSError, RuntimeError):  # a user without a home is the latter
-        if cache is not None:
+    except (OSError, RuntimeError) as error:  # a user without a home is the latter
+        if cache is None:
+            return None
+        if isinstance(error, OSError):
             raise
-        return None
+        raise FileError(
+            f"cache must be a folder that can be written, got {cache}: {error}"
+        ) from error
 
 
 def _read(file, count):
