@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import keras
 import numpy as np
@@ -19,7 +19,6 @@ from rotnet_keras.running.runtime import mixed_precision
 
 HEAD = "head"
 Precision = Literal["float32", "mixed", "mixed_bfloat16", "mixed_float16"]
-PRECISIONS = get_args(Precision)
 
 
 def check_extractor(name, extractor):
@@ -215,8 +214,8 @@ def cast_model(model: Model, precision: Precision) -> keras.Model:
     Args:
         model: functional `keras.Model`.
         precision: name of a Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16"; or
-            "mixed", which is float16 on a GPU and bfloat16 on a TPU or CPU, about twice as fast
-            where the machine computes in it.
+            "mixed", which is float16 on a GPU and bfloat16 on a TPU or CPU, and faster where the
+            machine computes in it.
 
     Returns:
         A new `keras.Model` with the same layer names; its weights are float32 in any case, and a

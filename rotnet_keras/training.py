@@ -97,8 +97,8 @@ def pretrain(
             `gentle_augmentation()` or `strong_augmentation()`, a Keras preprocessing layer, or
             TensorFlow's operations; on other backends it cannot be a Keras model. Of several hosts,
             each draws for its own rows.
-        precision: how layers compute, as in `cast_model`; "mixed" takes half the time or less where
-            the machine has it. Logits and loss are float32 in any case, and so is the model that is
+        precision: how layers compute, as in `cast_model`; "mixed" takes less time where the machine
+            has it. Logits and loss are float32 in any case, and so is the model that is
             returned, unless the extractor was not.
         checkpoint: path of a file ending in `.weights.h5`, written after the last epoch,
             and after others where it is ten seconds old (or what the environment variable

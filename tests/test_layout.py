@@ -201,15 +201,33 @@ def test_classes_are_classes(tmp_path, places):
 @pytest.mark.parametrize(
     ("names", "asked"),
     [
-        (("training_set", "test_set"), r"did you mean test/ by test_set/\? "),
-        (("unlabelled", "cats", "dogs"), ""),
-        (("labeled", "unlabeled"), r"did you mean labelled/ by labeled/\? did .* by unlabeled/\? "),
+        (
+            ("training_set", "test_set"),
+            r"did you mean test/ by test_set/\? if these are the classes",
+        ),
+        (
+            ("unlabelled", "cats", "dogs"),
+            "put the folders of the classes into a folder labelled/, be",
+        ),
+        (
+            ("labeled", "unlabeled"),
+            r"did you mean labelled/ by labeled/\? did .* by unlabeled/\? if",
+        ),
+        (("train",), "give train/ itself"),
     ],
 )
 def test_names_of_parts_are_no_classes(tmp_path, names, asked):
     make(tmp_path, *(f"{name}/" for name in names))
-    with pytest.raises(DatasetError, match=f"no names of classes; {asked}if these are the classes"):
+    with pytest.raises(DatasetError, match=f"no names of classes; {asked}"):
         find_parts(tmp_path)
+
+
+def test_what_is_beside_unlabelled_pictures_is_in_labelled_however_parts_are_known(tmp_path):
+    make(tmp_path, "unlabelled/", "cats/", "dogs/")
+    with pytest.raises(
+        DatasetError, match="put the folders of the classes into a folder labelled/"
+    ):
+        find_parts(tmp_path, parts="named")
 
 
 def test_a_test_set_without_classes_beside_divided_pictures(tmp_path):

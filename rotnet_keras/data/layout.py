@@ -160,12 +160,21 @@ def _check_classes(folder, folders, no_classes):
         parts = folders  # such as train_images beside test_images
     if not parts:
         return
-    asked = _near(folders, PARTS) + (EVEN_SO if no_classes is NO_CLASSES else "rename them")
+    asked = _near(folders, PARTS) + _way_out(folders, no_classes)
     raise DatasetError(
         f"{printable(folder)} must hold folders named labelled, unlabelled and, if you like, test, "
         f"or a folder for each class, got {[printable(place.name) for place in parts]}, which are "
         f"no names of classes; {asked}"
     )
+
+
+def _way_out(folders, no_classes):
+    """What to do about folders of classes that are named as parts are."""
+    if len(folders) == 1:
+        return f"give {_name(folders[0])}/ itself"
+    if "unlabelled" in [place.name.casefold() for place in folders]:
+        return "put the folders of the classes into a folder labelled/, beside unlabelled/"
+    return EVEN_SO if no_classes is NO_CLASSES else "rename them"
 
 
 def _ask_about(folder, others, missing):

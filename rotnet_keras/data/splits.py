@@ -24,7 +24,7 @@ from rotnet_keras.data.look import sixth
 
 
 class Examples(NamedTuple):
-    """Images `(N, H, W, C)` uint8, 0..255, and their labels `(N,)` int32."""
+    """Images `(N, H, W, C)`, 0..255, and their labels `(N,)` int32; those of files are uint8."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -54,7 +54,7 @@ class Splits:
     Attributes:
         name: of the data set.
         class_names: one a class, in the order of the labels.
-        unlabelled: `(N, H, W, C)` uint8 images, N 0 where all have labels; theirs are not kept.
+        unlabelled: `(N, H, W, C)` images, N 0 where all have labels; theirs are not kept.
         labelled: the few `Examples` to learn the classes from, stratified.
         validation: `Examples` to choose with.
         test: `Examples` to report on, the official test set where there is one.

@@ -82,9 +82,9 @@ def familiar_from(
 
     A picture's distance is the one to its fifth nearest training picture, in what the blocks of the
     network say of it, whose last layer alone forgets what no class needs. Pictures farther away
-    than 99% of held-out ones are like none of those in training. (Three of Fashion-MNIST's
-    classifiers mark 1% of test images, 77 to 86% of handwritten digits, 68 to 100% of noise, and
-    nearly all negatives.) Fewer than 100 held-out pictures mark more of those like them.
+    than 99% of held-out ones are like none of those in training. (A classifier of Fashion-MNIST
+    marks about 1% of test images, and nearly all negatives.) Fewer than 100 held-out pictures mark
+    more of those like them.
 
     Args:
         model: `keras.Model` from images to logits `(B, num_classes)`.

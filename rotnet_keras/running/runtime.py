@@ -21,7 +21,7 @@ from rotnet_keras.running.hosts import find_cluster, host_share, join_hosts
 
 BACKENDS = ("tensorflow", "jax", "torch")
 # On processors without AVX-512's or AMX's instructions for networks, TensorFlow leaves oneDNN off,
-# and an update of the blocks' convolutions takes 1.5 times as long.
+# and an update of the blocks' convolutions takes longer.
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 PCI_DEVICES, GOOGLE = pathlib.Path("/sys/bus/pci/devices"), "0x1ae0"
 NVIDIA = pathlib.Path("/dev/nvidiactl")
