@@ -269,8 +269,9 @@ def with_random_weights(model: Model, *, seed: Seed) -> keras.Model:
     seeds = _endless_seeds(seed)
 
     def fresh(layer):
-        config, parts = layer.get_config(), all_layers(layer)[1:]
-        _reseed(config, seeds, shared=bool(parts))
+        config = layer.get_config()
+        is_layer = isinstance(layer, keras.layers.Layer)  # not an operation, as in `x / 127.5`
+        _reseed(config, seeds, shared=is_layer and len(all_layers(layer)) > 1)
         return layer.__class__.from_config(config)
 
     with _keras_seeds_from(seed):

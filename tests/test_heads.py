@@ -272,6 +272,11 @@ def test_random_weights_where_an_initialiser_is_a_function():
     assert (rk.with_random_weights(model, seed=1).get_weights()[0] == 0.5).all()
 
 
+def test_random_weights_of_a_network_with_arithmetic_in_it():
+    model = chain((6, 6, 1), lambda pixels: pixels / 127.5 - 1, keras.layers.Conv2D(3, 3))
+    assert_seed_decides(lambda seed: rk.with_random_weights(model, seed=seed))
+
+
 def seeds_of(model):
     return [layer.seed for layer in model.layers[1:]]
 
