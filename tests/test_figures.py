@@ -113,6 +113,10 @@ def figures_of_the_study(study):
     network = study[study["network"] == "conv_blocks"]
     four = network[network["rotations"] == "0 90 180 270"]
     known = accuracies_and_gains(four)
+    over_spread = summarise_study(four, baseline="labels spread")
+    known |= {
+        in_words(*pair) for pair in zip(over_spread["gain"], over_spread["gain_ci95"], strict=True)
+    }
     by_length = four.pivot_table(
         index=["arm", "num_labels", "seed"], columns="pretrain_epochs", values="test_accuracy"
     )
@@ -169,14 +173,26 @@ def gains_over_rotation(probes):
     return known
 
 
+def gains_of_long_contrast(probes):
+    """Of forty epochs over ten, and over ten of rotation."""
+    keys, columns = ["dataset", "num_labels", "seed"], ["pretext", "pretrain_epochs"]
+    wide = probes.pivot_table(index=keys, columns=columns, values="test_accuracy")
+    gains = [wide["contrast", 40] - wide[task, 10] for task in ("contrast", "rotation")]
+    by_budget = [rows for gain in gains for _, rows in gain.dropna().groupby(level=[0, 1])]
+    assert {len(rows) for rows in by_budget} == {5}
+    return {of_values(rows) for rows in by_budget}
+
+
 def test_which_pretext_in_prose():
     table = pd.read_csv(TABLES / "label_budgets.csv").query("arm == 'blocks 2 + 3 probe'")
     table = table[table["rotations"] == "0 90 180 270"]
     known = gains_over_rotation(
         table[table["pretrain_epochs"] == table["pretext"].map(EPOCHS_AT_EQUAL_COST)]
     )
-    ten = table.query("pretrain_epochs == 10 and pretext in ['rotation', 'contrast']")
-    known |= gains_over_rotation(ten)
+    for epochs in (10, 40):
+        both = table.query(f"pretrain_epochs == {epochs} and pretext in ['rotation', 'contrast']")
+        known |= gains_over_rotation(both)
+    known |= gains_of_long_contrast(table)
     text = prose_of("07_which_pretext.ipynb")
     figures = [*FIGURE.findall(text), *re.findall(r"(?<=contrast is )\d\.\d ± \d\.\d", text)]
     assert len(figures) >= 9
