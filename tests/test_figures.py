@@ -113,7 +113,7 @@ def figures_of_the_study(study):
     network = study[study["network"] == "conv_blocks"]
     four = network[network["rotations"] == "0 90 180 270"]
     known = accuracies_and_gains(four)
-    over_spread = summarise_study(four, baseline="labels spread")
+    over_spread = summarise_study(four.query("pretrain_epochs == 10"), baseline="labels spread")
     known |= {
         in_words(*pair) for pair in zip(over_spread["gain"], over_spread["gain_ci95"], strict=True)
     }
@@ -165,11 +165,13 @@ EPOCHS_AT_EQUAL_COST = {"rotation": 5, "contrast": 4, "rotation + contrast": 4}
 def gains_over_rotation(probes):
     """Of each other task that all five seeds of a data set and a number of labels have."""
     keys = ["dataset", "num_labels", "seed"]
-    wide = probes.pivot_table(index=keys, columns="pretext", values="test_accuracy").dropna()
+    # In percent before anything is subtracted, as in the notebook: a tie is then rounded alike.
+    wide = 100 * probes.pivot_table(index=keys, columns="pretext", values="test_accuracy").dropna()
     known = set()
     for _, rows in wide.groupby(["dataset", "num_labels"]):
         assert len(rows) == 5  # seeds, as the text says
-        known |= {of_values(rows[task] - rows["rotation"]) for task in rows}
+        gains = [rows[task] - rows["rotation"] for task in rows]
+        known |= {in_words(gain.mean(), ci95(gain)) for gain in gains}
     return known
 
 
