@@ -235,8 +235,9 @@ def plot_accuracies(accuracies: Accuracies, *, ax: Axes | None = None) -> Axes:
         ['60.0', '80.0']
     """
     ax = axes_or_new(ax, figsize=(7.5, 4.5))
-    arms = list(next(iter(accuracies.values())))
-    percent = 100 * pd.DataFrame(accuracies, arms, dtype=float)  # a row an arm
+    series_by_name: Any = accuracies  # each by arm, as they are once they are checked
+    arms = list(next(iter(series_by_name.values())))
+    percent = 100 * pd.DataFrame(series_by_name, arms, dtype=float)  # a row an arm
     width = 0.85 / percent.notna().sum(axis="columns").max()
     places = percent.notna().cumsum(axis="columns").sub(percent.notna().sum(axis="columns") / 2, 0)
     for series, values in percent.items():
