@@ -172,6 +172,8 @@ RELATIONS = {
     "of_these_features": {"familiar": Kind({"wrong size": [OF_OTHERS]})},
     "all_classes_met": {},
     "has_one_output": {},
+    "gives_one_output": {},
+    "settings_lay_out_flat": {},  # which UMAP's own would be, handed on as they are
     "networks_can_be_had": {},
     "need_blocks": {"extractor": NO_BLOCKS},
     "baseline_is_one": {},

@@ -252,9 +252,9 @@ def test_a_stream_is_not_made_smaller_by_an_augmentation(images):
     assert len(list(rotation_dataset(stream, batch_size=4, augment=lambda x: x + 1))) == 2
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_a_stream_without_an_image_that_does_not_say_so(images, dtype):
-    stream = tf.data.Dataset.from_tensor_slices(images.astype(dtype)).filter(lambda image: False)
+def test_a_stream_without_an_image_that_does_not_say_so(images):
+    floats = images.astype("float32")
+    stream = tf.data.Dataset.from_tensor_slices(floats).filter(lambda image: False)
     with pytest.raises(
         InputError, match="images must be a dataset of at least one image, got none"
     ):

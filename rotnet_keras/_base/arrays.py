@@ -196,12 +196,13 @@ def check_stream(images, name="images"):
     if not is_real(np.dtype(spec.dtype.as_numpy_dtype)):
         raise InputError(f"{name} must be real numbers, got {spec.dtype.name}")
     check_square(image_sides(tf.TensorShape([None]).concatenate(spec.shape)), name)
-    number = int(images.cardinality())  # below 0 where it does not say
-    looked_at = LOOKED_AT if spec.dtype != tf.uint8 else int(number < 0)
-    first = list(images.take(looked_at).as_numpy_iterator())
-    if number == 0 or (looked_at and not first):
-        raise InputError(f"{name} must be a dataset of at least one image, got none")
+    none = f"{name} must be a dataset of at least one image, got none"
+    if int(images.cardinality()) == 0:
+        raise InputError(none)
     if spec.dtype != tf.uint8:
+        first = list(images.take(LOOKED_AT).as_numpy_iterator())
+        if not first:  # of a dataset that does not say how many it holds
+            raise InputError(none)
         check_pixels(name, np.stack(first))
     return images
 

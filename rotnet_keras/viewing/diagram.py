@@ -43,7 +43,7 @@ def _check_file(name, path):
     return path
 
 
-def _has_one_output(model):
+def _gives_one_output(model):
     outputs = getattr(model, "outputs", None) or [None]
     if len(outputs) > 1:
         raise InputError(
@@ -56,7 +56,7 @@ Heads = Annotated[Mapping[str, int], _check_heads]
 NewFile = Annotated[str | os.PathLike[str], _check_file]
 
 
-@public(_has_one_output)
+@public(_gives_one_output)
 def plot_network(
     model: AnyKerasModel, *, heads: Heads | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -102,7 +102,7 @@ def plot_network(
     return ax
 
 
-@public(_has_one_output)
+@public(_gives_one_output)
 def draw_model(model: AnyKerasModel, path: NewFile, *, title: Text | None = None) -> pathlib.Path:
     """Write the picture of `plot_network`.
 
