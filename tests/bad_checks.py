@@ -301,7 +301,8 @@ CHECKS = {
                 3,
                 "gain",
                 object(),
-                {"arms": 1},
+                {"arms": 1, "twice": 2},
+                SimpleNamespace(),
                 SimpleNamespace(arms=1, twice=1),
             ],
             "wrong size": [

@@ -211,7 +211,7 @@ def test_classes_are_classes(tmp_path, places):
         ),
         (
             ("labeled", "unlabeled"),
-            r"did you mean labelled/ by labeled/\? did .* by unlabeled/\? if",
+            r"did you mean labelled/ by labeled/\? did .* by unlabeled/\? if these are the classes",
         ),
         (("train",), "give train/ itself"),
     ],

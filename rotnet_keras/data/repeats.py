@@ -34,11 +34,12 @@ def check_repeats(files, images, parts, labels, repeats):
         images: `(N, S, S, C)`, what was read from them.
         parts: `(N,)`, `LABELLED`, `TEST` or `UNLABELLED`.
         labels: `(N,)`, -1 for no label.
-        repeats: "raise", or "keep" to warn only.
+        repeats: "raise", or "keep" to warn only and take all.
     """
     found, once = collections.defaultdict(list), np.ones(len(files), bool)
     for same in map(np.array, same_files(files, images)):
-        once[_copies(same, parts[same])] = False
+        if repeats == "raise":
+            once[_copies(same, parts[same])] = False
         for kind in _kinds(parts[same], labels[same]):
             found[kind].append([files[place] for place in same])
     spoilt = {kind: found.pop(kind) for kind in SPOIL if kind in found and repeats == "raise"}
@@ -48,8 +49,8 @@ def check_repeats(files, images, parts, labels, repeats):
             'repeats="keep" (--repeats keep)'
         )
     if found:
-        warn_caller(_in_words(found) + ("" if repeats == "keep" or once.all() else TAKEN))
-    return np.ones_like(once) if repeats == "keep" else once
+        warn_caller(_in_words(found) + ("" if once.all() else TAKEN))
+    return once
 
 
 def _copies(same, parts):
